@@ -1,0 +1,85 @@
+"""Every key of a sweep, with its meaning. Other files import this one and override.
+
+Command: onset sweep --config=configs/NAME.py --workdir=DIR [--config.KEY=VALUE ...]
+"""
+
+from ml_collections import ConfigDict
+from ml_collections.config_dict import placeholder
+
+
+def get_config() -> ConfigDict:
+    """The shared defaults; a run of their own they are not, see `attention.py`."""
+    config = ConfigDict()
+    config.seed = 0  # root of the three streams: initialisation, data, evaluation
+
+    config.sweep = sweep = ConfigDict()
+    sweep.knob = "token.brake"  # the axis: any knob of the router, named by slot
+    sweep.low = 0.03  # least positive value of the axis
+    sweep.high = 3.0  # greatest
+    sweep.num = 9  # values from low to high, evenly spaced in the logarithm
+    sweep.zero = True  # adds the value 0, reported as an asymptote, never fitted
+    sweep.seeds = 8  # initialisations per value; the same ones at every value
+    sweep.data_seeds = 1  # data streams; every initialisation is trained on each
+    sweep.devices = 0  # host devices that share the members; 0 is one per core
+    sweep.width = 1  # members per device computed at once (vmap); the rest in turn
+
+    config.router = router = ConfigDict()
+    router.name = "attention"  # see routers.ROUTERS
+    router.slopes = "uniform"  # distance slopes per head: uniform or alibi
+    router.rotary = False  # rotate queries and keys by position (RoPE)
+
+    config.knobs = knobs = ConfigDict()  # fixed values of the other knobs
+    knobs.token = ConfigDict()
+    knobs.token.brake = placeholder(float)  # None is the router's neutral value
+    knobs.token.content = placeholder(float)
+    knobs.token.norm_awareness = placeholder(float)
+    knobs.token.key_normalization = placeholder(float)
+    knobs.token.null_sink = placeholder(float)
+
+    config.model = model = ConfigDict()
+    model.layers = 1
+    model.width = 64
+    model.heads = 1  # must divide the width
+    model.mlp_ratio = 4  # hidden width of the MLP over the width; 0: no MLP
+    model.positions = "learned"  # added to the embedding: learned or none
+    model.dtype = "float32"  # of matrix products: float32 or bfloat16
+    model.init = init = ConfigDict()  # standard deviations of the weights
+    init.embedding = 0.1  # token and position embeddings
+    init.router = 0.1  # the router's matrices
+    init.mlp = 0.1  # first MLP matrix; the second has half of it
+    init.output = 0.02  # unembedding
+
+    config.task = task = ConfigDict()
+    task.name = "bigram_backcopy"
+    task.text = ""  # statistics of: "" a random table, pydoc_data.topics, or a path
+    task.symbols = 64  # alphabet of the table; of a text its most frequent ones
+    task.triggers = 3  # symbols after which the sequence copies from two back
+    task.trigger_mass = 0.6  # share of the triggers in every row; 0 keeps the table's
+    task.concentration = 0.3  # of the random table's Dirichlet rows
+    task.seed = 0  # of the random table
+
+    config.train = train = ConfigDict()
+    train.steps = 500
+    train.batch = 16
+    train.length = 64  # positions of a sequence; at least 10
+    train.learning_rate = 3e-3
+    train.betas = (0.9, 0.95)
+    train.weight_decay = 1e-4
+    train.clip = 1.0  # largest gradient norm; 0 turns clipping off
+    train.warmup = 0  # steps of linear warm-up
+
+    config.eval = evaluation = ConfigDict()
+    evaluation.points = 10  # measurements at most, evenly spaced, besides step 0
+    evaluation.sequences = 32  # held-out sequences of each measurement
+
+    config.criterion = criterion = ConfigDict()  # of "collapsed"
+    criterion.hub_mass = 0.3  # hub mass must exceed this ...
+    criterion.quantile = 0.99  # ... and this quantile of every criterion null ...
+    criterion.margin = 0.02  # ... by this much
+
+    config.wandb = wandb = ConfigDict()
+    wandb.mode = "auto"  # auto (online with a key, else offline), online, offline, disabled
+    wandb.project = "onset"
+    wandb.entity = ""  # "" is your default entity
+
+    return config

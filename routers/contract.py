@@ -1,0 +1,352 @@
+"""The executable contract: what every router must satisfy, as checks that explain.
+
+    for finding in examine(Attention(width=16)):
+        print(finding)
+
+Each check takes a `Specimen` and returns None, or one line with the offending value.
+A check that the router makes raise is a failure, with the error as its detail.
+"""
+
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from routers.base import Array, Geometry, Router, causal_geometry, neutral_knobs
+
+BRAKES = (0.0, 1e-3, 1.0, 1e3)
+ABSOLUTE, RELATIVE = 1e-6, 1e-5
+
+
+class Finding(NamedTuple):
+    """The outcome of one check on one geometry kind; ``detail`` is empty if passed."""
+
+    check: str
+    kind: str
+    detail: str
+
+    @property
+    def passed(self) -> bool:
+        """Whether the router satisfies the check."""
+        return not self.detail
+
+
+@dataclasses.dataclass(frozen=True)
+class Specimen:
+    """A router with parameters, an input and a geometry it accepts."""
+
+    router: Router
+    params: Any
+    x: Array
+    geometry: Geometry
+
+    def knobs(self, **changed: float) -> dict[str, Array]:
+        """Neutral knobs with some changed, as float32 scalars."""
+        new = {name: jnp.asarray(v, jnp.float32) for name, v in changed.items()}
+        return neutral_knobs(self.router) | new
+
+    def call(self, knobs: Mapping[str, Array], **changed: Any) -> Any:
+        """``(y, routing)`` of the router, with x or geometry changed."""
+        x = changed.get("x", self.x)
+        geometry = changed.get("geometry", self.geometry)
+        return self.router.apply(self.params, x, geometry, knobs)
+
+    def every_knob(self) -> Iterator[tuple[str, dict[str, Array]]]:
+        """Labelled knob dicts: each knob at its ends and in between, then neutral."""
+        yield "neutral", self.knobs()
+        for name, knob in self.router.knobs.items():
+            high = knob.high if np.isfinite(knob.high) else max(10.0, knob.low + 1)
+            for value in (knob.low, 0.5 * (knob.low + high), high):
+                yield f"{name}={value:g}", self.knobs(**{name: value})
+
+
+Check = Callable[[Specimen], str | None]
+
+
+def ring_geometry(nodes: int) -> Geometry:
+    """Hop distances on a ring with self-loops, masked to two hops."""
+    apart = np.abs(np.arange(nodes)[:, None] - np.arange(nodes)[None])
+    hops = np.minimum(apart, nodes - apart)
+    return Geometry(jnp.asarray(hops, jnp.float32), jnp.asarray(hops <= 2), "graph")
+
+
+GEOMETRIES: Mapping[str, Callable[[int], Geometry]] = {
+    "causal": causal_geometry,
+    "graph": ring_geometry,
+}
+"""An example of every geometry kind, from its number of sources."""
+
+
+def specimen(router: Router, kind: str, sources: int = 12, seed: int = 0) -> Specimen:
+    """A router with random parameters and a random input of two units."""
+    init_key, x_key = jax.random.split(jax.random.key(seed))
+    x = jax.random.normal(x_key, (2, sources, router.width))
+    geometry = GEOMETRIES[kind](sources)
+    params = router.init(init_key, x, geometry, neutral_knobs(router))
+    return Specimen(router, params, x, geometry)
+
+
+def examine(router: Router, seed: int = 0) -> list[Finding]:
+    """Runs the whole contract on a router, once for every geometry kind it accepts."""
+    findings = []
+    for kind in sorted(router.kinds):
+        subject = specimen(router, kind, seed=seed)
+        for name, check in CHECKS.items():
+            try:
+                detail = check(subject)
+            except Exception as error:  # a check must survive whatever a router does
+                detail = f"{type(error).__name__}: {str(error).splitlines()[0]}"
+            findings.append(Finding(name, kind, detail or ""))
+    return findings
+
+
+def _difference(name: str, found: Any, wanted: Any) -> str | None:
+    """One line where two arrays differ by more than the tolerance."""
+    found, wanted = np.asarray(found), np.asarray(wanted)
+    if np.allclose(found, wanted, rtol=RELATIVE, atol=ABSOLUTE):
+        return None
+    gap = np.abs(found.astype(float) - wanted.astype(float))
+    worst = np.unravel_index(np.nanargmax(np.nan_to_num(gap, nan=np.inf)), gap.shape)
+    where = tuple(int(i) for i in worst)
+    return f"{name}: {found[worst]:.6g} against {wanted[worst]:.6g} at {where}"
+
+
+def _first(messages: Iterator[str | None]) -> str | None:
+    return next((message for message in messages if message), None)
+
+
+def declares_knobs(subject: Specimen) -> str | None:
+    """``brake`` and ``content`` exist, and neutral values lie in their ranges."""
+    knobs = subject.router.knobs
+    missing = {"brake", "content"} - set(knobs)
+    if missing:
+        return f"knobs missing: {', '.join(sorted(missing))}"
+    for name, knob in knobs.items():
+        if not knob.low <= knob.neutral <= knob.high:
+            return f"{name}: neutral {knob.neutral} outside {knob.low} to {knob.high}"
+    return None
+
+
+def shapes_and_dtypes(subject: Specimen) -> str | None:
+    """``y [B, T, D]`` as x; weights float32 ``[B, H, T, S]``."""
+    y, routing = subject.call(subject.knobs())
+    queries, sources = subject.geometry.mask.shape[-2:]
+    batch, _, width = subject.x.shape
+    if y.shape != (batch, queries, width):
+        return f"y has shape {y.shape}, not {(batch, queries, width)}"
+    weights = routing.weights
+    if weights.ndim != 4 or weights.shape[::3] != (batch, sources):
+        return f"weights have shape {weights.shape}, not [{batch}, H, T, {sources}]"
+    if weights.dtype != jnp.float32:
+        return f"weights are {weights.dtype}, not float32"
+    return None
+
+
+def rows_are_shares(subject: Specimen) -> str | None:
+    """Weights are non-negative, 0 where masked, and sum to 1 with the null mass."""
+
+    def judge() -> Iterator[str | None]:
+        for label, knobs in subject.every_knob():
+            _, routing = subject.call(knobs)
+            weights = np.asarray(routing.weights)
+            if not (weights >= 0).all():
+                yield f"{label}: a weight of {weights.min():.6g}"
+            hidden = np.abs(np.where(subject.geometry.mask, 0, weights)).max()
+            if hidden > 0:
+                yield f"{label}: a masked source has weight {hidden:.6g}"
+            null = 0 if routing.null_mass is None else np.asarray(routing.null_mass)
+            total = weights.sum(-1) + null
+            yield _difference(f"{label}: row sum", total, np.ones_like(total))
+
+    return _first(judge())
+
+
+def mix_equals_explicit(subject: Specimen) -> str | None:
+    """The fast path and the explicit matrix give the same y at every knob value."""
+
+    def both(module: Any, x: Array, knobs: Mapping[str, Array]) -> tuple[Array, Array]:
+        features = module.project(x)
+        arguments = (features, subject.geometry, knobs)
+        return module.mix(*arguments), module.explicit(*arguments)
+
+    def judge() -> Iterator[str | None]:
+        for label, knobs in subject.every_knob():
+            fast, slow = subject.router.apply(
+                subject.params, subject.x, knobs, method=both
+            )
+            yield _difference(f"{label}: mix against matrix", fast, slow)
+
+    return _first(judge())
+
+
+def ignores_the_future(subject: Specimen) -> str | None:
+    """On causal geometry, changing later sources changes no earlier output."""
+    if subject.geometry.kind != "causal":
+        return None
+    cut = subject.x.shape[1] // 2
+    changed = subject.x.at[:, cut:].add(3.0)
+
+    def judge() -> Iterator[str | None]:
+        for label, knobs in subject.every_knob():
+            y, routing = subject.call(knobs)
+            other, rerouted = subject.call(knobs, x=changed)
+            yield _difference(f"{label}: y before {cut}", other[:, :cut], y[:, :cut])
+            past = (..., slice(cut), slice(None))
+            yield _difference(
+                f"{label}: weights before {cut}",
+                rerouted.weights[past],
+                routing.weights[past],
+            )
+
+    return _first(judge())
+
+
+def no_content_no_brake_is_uniform(subject: Specimen) -> str | None:
+    """``content = 0, brake = 0`` spreads each row evenly over its sources."""
+    _, routing = subject.call(subject.knobs(content=0.0, brake=0.0))
+    mask = np.asarray(subject.geometry.mask, float)
+    even = np.broadcast_to(mask / mask.sum(-1, keepdims=True), routing.weights.shape)
+    return _difference("uniform null", routing.weights, even)
+
+
+def zero_brake_ignores_distance(subject: Specimen) -> str | None:
+    """At ``brake = 0`` distances do not matter."""
+    far = subject.geometry.replace(distance=3.0 * subject.geometry.distance + 1.0)
+    near_y, _ = subject.call(subject.knobs(brake=0.0))
+    far_y, _ = subject.call(subject.knobs(brake=0.0), geometry=far)
+    return _difference("y at brake 0 with other distances", far_y, near_y)
+
+
+def strong_brake_keeps_the_nearest(subject: Specimen) -> str | None:
+    """As the brake grows all mass moves within the router's reach."""
+    _, routing = subject.call(subject.knobs(brake=1e5))
+    distance = np.where(subject.geometry.mask, subject.geometry.distance, np.inf)
+    beyond = distance > distance.min(-1, keepdims=True) + subject.router.reach
+    leaked = np.where(beyond, np.asarray(routing.weights), 0).max()
+    return f"weight {leaked:.6g} beyond reach at brake 1e5" if leaked > 1e-4 else None
+
+
+def brake_matters(subject: Specimen) -> str | None:
+    """The brake is read from the knobs: other values give other weights."""
+    _, weak = subject.call(subject.knobs(brake=0.0))
+    _, strong = subject.call(subject.knobs(brake=1.0))
+    gap = float(jnp.abs(weak.weights - strong.weights).max())
+    return f"weights at brake 0 and 1 differ by {gap:.2g}" if gap < 1e-6 else None
+
+
+def finite_everywhere(subject: Specimen) -> str | None:
+    """Values and gradients are finite over the brake's range, also from bfloat16."""
+
+    def judge() -> Iterator[str | None]:
+        for dtype in (jnp.float32, jnp.bfloat16):
+            for brake in BRAKES:
+                knobs = subject.knobs(brake=brake)
+                x = subject.x.astype(dtype)
+
+                def loss(
+                    params: Any, knobs: Any, x: Array
+                ) -> tuple[Array, Any]:
+                    y, routing = subject.router.apply(
+                        params, x, subject.geometry, knobs
+                    )
+                    return jnp.sum(jnp.square(y.astype(jnp.float32))), (y, routing)
+
+                grads, outputs = jax.grad(loss, argnums=(0, 1, 2), has_aux=True)(
+                    subject.params, knobs, x
+                )
+                for name, tree in (("value", outputs), ("gradient", grads)):
+                    finite = [bool(jnp.isfinite(v).all()) for v in jax.tree.leaves(tree)]
+                    if not all(finite):
+                        yield f"brake={brake:g}, {dtype.__name__}: {name} not finite"
+
+    return _first(judge())
+
+
+def vmap_equals_loop(subject: Specimen) -> str | None:
+    """``vmap`` over brakes gives what one call per brake gives."""
+    stack = [subject.knobs(brake=brake) for brake in BRAKES]
+    stacked = jax.tree.map(lambda *values: jnp.stack(values), *stack)
+    together, _ = jax.vmap(subject.call)(stacked)
+    one_by_one = jnp.stack([subject.call(knobs)[0] for knobs in stack])
+    return _difference("vmapped y", together, one_by_one)
+
+
+def compiles_once(subject: Specimen) -> str | None:
+    """One trace serves every value of every knob."""
+    traces = 0
+
+    @jax.jit
+    def call(knobs: Mapping[str, Array]) -> Array:
+        nonlocal traces
+        traces += 1
+        return subject.call(knobs)[0]
+
+    for _, knobs in subject.every_knob():
+        call(knobs)
+    return f"traced {traces} times" if traces != 1 else None
+
+
+def init_ignores_knobs(subject: Specimen) -> str | None:
+    """One key gives the same parameters at every knob value."""
+    key = jax.random.key(7)
+    arguments = (key, subject.x, subject.geometry)
+    plain = subject.router.init(*arguments, subject.knobs())
+
+    def judge() -> Iterator[str | None]:
+        for label, knobs in subject.every_knob():
+            other = subject.router.init(*arguments, knobs)
+            for one, two in zip(
+                jax.tree.leaves(plain), jax.tree.leaves(other), strict=True
+            ):
+                if not np.array_equal(one, two):
+                    yield f"{label}: parameters differ"
+
+    return _first(judge())
+
+
+def is_deterministic(subject: Specimen) -> str | None:
+    """The same call twice gives the same bits."""
+    first, second = (subject.call(subject.knobs())[0] for _ in range(2))
+    return None if np.array_equal(first, second) else "two calls differ"
+
+
+def respects_node_order(subject: Specimen) -> str | None:
+    """On graphs, renumbering the nodes renumbers the output."""
+    if subject.geometry.kind != "graph":
+        return None
+    order = np.random.default_rng(0).permutation(subject.x.shape[1])
+    geometry = subject.geometry.replace(
+        distance=subject.geometry.distance[order][:, order],
+        mask=subject.geometry.mask[order][:, order],
+    )
+    y, _ = subject.call(subject.knobs(brake=0.5))
+    moved, _ = subject.call(
+        subject.knobs(brake=0.5), x=subject.x[:, order], geometry=geometry
+    )
+    return _difference("y after renumbering", moved, y[:, order])
+
+
+CHECKS: Mapping[str, Check] = {
+    check.__name__: check
+    for check in (
+        declares_knobs,
+        shapes_and_dtypes,
+        rows_are_shares,
+        mix_equals_explicit,
+        ignores_the_future,
+        no_content_no_brake_is_uniform,
+        zero_brake_ignores_distance,
+        strong_brake_keeps_the_nearest,
+        brake_matters,
+        finite_everywhere,
+        vmap_equals_loop,
+        compiles_once,
+        init_ignores_knobs,
+        is_deterministic,
+        respects_node_order,
+    )
+}
+"""Every check by name, in the order in which they are run."""

@@ -1,0 +1,60 @@
+"""The collapse signature: concentration, collapse, norm stratification.
+
+Every function takes one sequence's arrays (no batch axis) and is mapped outside.
+"""
+
+from collections.abc import Mapping
+
+from routers.base import Array, Geometry, Routing
+from routers.signature import collapse, concentration, norms
+
+
+def signature(routing: Routing, output: Array, geometry: Geometry) -> dict[str, Array]:
+    """All measures of one layer on one sequence.
+
+    Args:
+      routing: with leading batch axis of 1.
+      output: the router's output ``[1, T, D]``, the routed representation.
+      geometry: of the sequence.
+
+    Returns:
+      Measures by slash name, each ``[H]``; those of the whole layer are repeated
+      over heads. Key-norm measures are absent where the router has no keys.
+    """
+    weights = routing.weights[0]
+    importance = concentration.importance(weights, geometry.mask)
+    hub = concentration.hub(importance)
+    rank = collapse.effective_rank(output[0])
+    measures = {
+        "concentration/hub_mass": concentration.hub_mass(importance),
+        "concentration/first_source_sinks": concentration.first_source_sinks(
+            importance
+        ),
+        "concentration/hhi": concentration.hhi(weights),
+        "collapse/effective_rank": rank + 0 * hub,
+    }
+    if routing.key_norms is not None:
+        key_norms = routing.key_norms[0]
+        measures["norms/key_norm_cv"] = norms.variation(key_norms)
+        measures["norms/hub_key_log_ratio"] = norms.hub_log_ratio(key_norms, hub)
+    return measures
+
+
+REDUCE: Mapping[str, str] = {
+    "concentration/hub_mass": "max",
+    "concentration/first_source_sinks": "mean",
+    "concentration/hhi": "max",
+    "collapse/effective_rank": "min",
+    "norms/key_norm_cv": "max",
+    "norms/hub_key_log_ratio": "absmax",
+}
+"""How a measure of every layer and head becomes the model's one number: the most
+signature-like, so that every null must take the same extreme; the sink rate is a
+mean over layers and heads (Gu et al. 2025)."""
+
+PARTS: Mapping[str, str] = {
+    "concentration": "concentration/hub_mass",
+    "collapse": "collapse/effective_rank",
+    "stratification": "norms/key_norm_cv",
+}
+"""The measure that stands for each part of the signature."""

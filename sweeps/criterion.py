@@ -1,0 +1,153 @@
+"""From measurements to outcomes: each member's numbers, its nulls, collapsed or not.
+
+A measure of every layer and head becomes the model's one number by the extreme that
+`routers.signature.REDUCE` names; every null takes the same extreme. *Collapsed*
+means hub mass above a threshold **and** above a high quantile of the three criterion
+nulls (uniform, brake only, untrained), over sequences x seeds at the same knob
+value, by a margin.
+"""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+
+import numpy as np
+
+from routers.signature import REDUCE
+from routers.signature.nulls import VARIANTS
+
+UNTRAINED = "untrained"
+NULLS = (*VARIANTS[1:], UNTRAINED)
+HUB_MASS = "concentration/hub_mass"
+LOSS = "loss/held_out"
+
+
+@dataclasses.dataclass(frozen=True)
+class Criterion:
+    """What "collapsed" means.
+
+    Attributes:
+      hub_mass: least hub mass.
+      quantile: of each criterion null that hub mass must also exceed.
+      margin: by this much.
+    """
+
+    hub_mass: float = 0.3
+    quantile: float = 0.99
+    margin: float = 0.02
+
+    def __post_init__(self) -> None:
+        for name in ("hub_mass", "quantile"):
+            value = getattr(self, name)
+            if not 0 < value < 1:
+                raise ValueError(f"criterion.{name}={value}: between 0 and 1")
+        if not 0 <= self.margin < 1:
+            raise ValueError(f"criterion.margin={self.margin}: in [0, 1)")
+
+
+@dataclasses.dataclass(frozen=True)
+class Snapshot:
+    """One measurement of all members.
+
+    Attributes:
+      step: optimiser steps taken.
+      layers: measures ``[M, R, L, H]``, means over sequences; R counts `VARIANTS`.
+      model: the model's number of each measure, ``[M, R]``; also held-out loss.
+      spread: the same per sequence, ``[M, R, E]``, for quantiles of nulls.
+      train_loss: mean training loss since the last measurement, ``[M]``.
+      diverged: the step at which a member froze, or -1, ``[M]``.
+    """
+
+    step: int
+    layers: Mapping[str, np.ndarray]
+    model: Mapping[str, np.ndarray]
+    spread: Mapping[str, np.ndarray]
+    train_loss: np.ndarray
+    diverged: np.ndarray
+
+
+def _absolute_maximum(values: np.ndarray, axis: tuple[int, int]) -> np.ndarray:
+    high, low = values.max(axis), values.min(axis)
+    return np.where(-low > high, low, high)
+
+
+_EXTREMES: Mapping[str, Callable[..., np.ndarray]] = {
+    "max": np.max,
+    "min": np.min,
+    "mean": np.mean,
+    "absmax": _absolute_maximum,
+}
+
+
+def summarize(
+    step: int,
+    measures: Mapping[str, np.ndarray],
+    train_loss: np.ndarray,
+    diverged: np.ndarray,
+) -> Snapshot:
+    """Reduces raw measures ``[M, R, E, L, H]`` (held-out loss ``[M, R, E]``)."""
+    layers, model, spread = {}, {}, {}
+    for name, values in measures.items():
+        if name == LOSS:
+            model[name], spread[name] = values.mean(-1), values
+            continue
+        extreme = _EXTREMES[REDUCE[name]]
+        layers[name] = values.mean(2)
+        model[name] = extreme(layers[name], (-2, -1))
+        spread[name] = extreme(values, (-2, -1))
+    return Snapshot(step, layers, model, spread, train_loss, diverged)
+
+
+def null_samples(
+    name: str, now: Snapshot, start: Snapshot, chosen: np.ndarray
+) -> dict[str, np.ndarray]:
+    """A measure under every criterion null, per sequence, for some members.
+
+    Args:
+      name: of the measure.
+      now: the measurement whose nulls are wanted.
+      start: the measurement at step 0, the untrained null.
+      chosen: bool ``[M]``, members at one knob value.
+
+    Returns:
+      Null name to flat samples over sequences x members.
+    """
+    samples = {
+        null: now.spread[name][chosen, index].ravel()
+        for index, null in enumerate(VARIANTS)
+        if null
+    }
+    samples[UNTRAINED] = start.spread[name][chosen, 0].ravel()
+    return samples
+
+
+def collapsed(
+    now: Snapshot, start: Snapshot, value: np.ndarray, criterion: Criterion
+) -> np.ndarray:
+    """Which members are collapsed, bool ``[M]``; a diverged member never is.
+
+    Args:
+      now: the measurement to judge.
+      start: the measurement at step 0.
+      value: index of each member's knob value, ``[M]``.
+      criterion: the definition.
+    """
+    hub_mass = now.model[HUB_MASS][:, 0]
+    result = np.zeros(len(value), bool)
+    for index in np.unique(value):
+        chosen = value == index
+        bar = max(
+            np.quantile(samples[np.isfinite(samples)], criterion.quantile)
+            if np.isfinite(samples).any()
+            else -np.inf
+            for samples in null_samples(HUB_MASS, now, start, chosen).values()
+        )
+        high = np.maximum(criterion.hub_mass, bar + criterion.margin)
+        result[chosen] = hub_mass[chosen] > high
+    return result & (now.diverged < 0)
+
+
+def onset_steps(history: list[np.ndarray], steps: list[int]) -> np.ndarray:
+    """First measured step at which each member is collapsed; NaN if at none."""
+    ever = np.asarray(history)  # [measurements, M]
+    first = np.asarray(steps, float)[ever.argmax(0)]
+    return np.where(ever.any(0), first, np.nan)

@@ -1,0 +1,136 @@
+"""The console command ``onset``: finds the command, owns messages and exit codes.
+
+Exit codes: 0 done; 2 bad input, one line on stderr; 130 interrupted.
+"""
+
+import importlib
+import re
+import sys
+from pathlib import Path
+from types import ModuleType
+
+from absl import flags
+from ml_collections import ConfigDict, config_flags
+
+COMMANDS = {
+    "sweep": "train one router at many knob values and seeds, and map the onset",
+    "bench": "time a sweep's training against a plain PyTorch loop",
+}
+BAD_INPUT, INTERRUPTED = 2, 130
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs one command.
+
+    Args:
+      arguments: without the program's name; the process's own by default.
+
+    Returns:
+      The exit code.
+    """
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        print(_overview())
+        return 0 if arguments else BAD_INPUT
+    name, *rest = arguments
+    if name not in COMMANDS:
+        return _refuse("onset", f"unknown command {name!r}; one of {_names()}")
+    module = importlib.import_module(f"sweeps.{name}")
+    if {"-h", "--help"} & set(rest):
+        print(_usage(name, module))
+        return 0
+    try:
+        values = parse(module, name, rest)
+        return int(module.command(values))
+    except flags.Error as error:
+        return _refuse(f"onset {name}", str(error).splitlines()[0])
+    except module.BadInput as error:
+        return _refuse(f"onset {name}", " ".join(str(error).split()))
+    except KeyboardInterrupt:
+        print(f"onset {name}: interrupted", file=sys.stderr)
+        return INTERRUPTED
+
+
+def parse(module: ModuleType, name: str, arguments: list[str]) -> flags.FlagValues:
+    """Parses a command's flags; every mistake is a `flags.Error`."""
+    values = flags.FlagValues()
+    config_flags.DEFINE_config_file(
+        "config", None, "Config file.", flag_values=values, lock_config=True
+    )
+    module.define_flags(values)
+    _check_config_file(arguments)
+    command_line = [f"onset {name}", *arguments]
+    # config_flags looks for overrides in sys.argv, whatever list it is given.
+    saved, sys.argv = sys.argv, command_line
+    try:
+        positional = values(command_line)[1:]
+        config = values.config
+    except AttributeError as error:
+        raise flags.Error(_unknown_key(arguments, str(error))) from None
+    finally:
+        sys.argv = saved
+    if config is not None and not isinstance(config, ConfigDict):
+        raise flags.Error("--config: the file has no get_config() that returns a config")
+    if positional:
+        raise flags.Error(f"unexpected argument {positional[0]!r}")
+    return values
+
+
+def _check_config_file(arguments: list[str]) -> None:
+    """absl would exit 0 on a missing config file, so it is looked for first."""
+    for index, argument in enumerate(arguments):
+        flag, equals, value = argument.lstrip("-").partition("=")
+        if flag != "config" or not argument.startswith("-"):
+            continue
+        if not equals:
+            value = arguments[index + 1] if index + 1 < len(arguments) else ""
+        path = re.sub(r":[^:/]*$", "", value)
+        if not Path(path).is_file():
+            raise flags.Error(f"--config={value}: no such file")
+
+
+def _unknown_key(arguments: list[str], message: str) -> str:
+    """Which ``--config.…`` flag a config lookup failed on."""
+    found = re.search(r"'?\\?'(\w+)", message)
+    key = found.group(1) if found else ""
+    hint = re.search(r'Did you mean "(\w+)"', message)
+    flag = next(
+        (a for a in arguments if key and re.match(rf"--?config\.(.*\.)?{key}\b", a)),
+        f"--config.….{key}",
+    )
+    suffix = f"; did you mean {hint.group(1)!r}?" if hint else ""
+    return f"{flag.split('=')[0]}: no such config key{suffix}"
+
+
+def _refuse(where: str, message: str) -> int:
+    print(f"{where}: {message}", file=sys.stderr)
+    return BAD_INPUT
+
+
+def _names() -> str:
+    return ", ".join(COMMANDS)
+
+
+def _overview() -> str:
+    lines = [f"  {name:8} {what}" for name, what in COMMANDS.items()]
+    return "\n".join(
+        ["Usage: onset COMMAND [--flags]", "", *lines, "", "onset COMMAND --help"]
+    )
+
+
+def _usage(name: str, module: ModuleType) -> str:
+    values = flags.FlagValues()
+    flags.DEFINE_string("config", None, "Config file.", flag_values=values)
+    module.define_flags(values)
+    known = values.flag_values_dict()
+    lines = [f"  --{flag}: {values[flag].help}" for flag in known]
+    return "\n".join([(module.__doc__ or "").strip(), "", "Flags:", *lines])
+
+
+def entry() -> None:
+    """The console script."""
+    sys.exit(main())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,110 @@
+"""Where members are computed: shards over devices, then vmap or turns inside each.
+
+On a CPU every core becomes a device of its own with single-threaded arithmetic: a
+small network keeps one core busy and cannot use two (measured on 2 cores: 1.3 times
+faster than one device with two threads).
+"""
+
+import dataclasses
+import os
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
+
+AXIS = "members"
+
+
+@dataclasses.dataclass(frozen=True)
+class Placement:
+    """How members are laid out.
+
+    Attributes:
+      devices: that share the members.
+      width: members per device computed at once by vmap; the rest take turns.
+    """
+
+    devices: int
+    width: int
+
+    def padded(self, members: int) -> int:
+        """The least number of rows that fills every device and every turn evenly."""
+        row = self.devices * self.width
+        return -(-members // row) * row
+
+
+def claim_cores(devices: int) -> None:
+    """Asks for one single-threaded host device per core; before JAX's first use.
+
+    Settings the user made in ``XLA_FLAGS`` win. Other platforms ignore it.
+    """
+    flags = os.environ.get("XLA_FLAGS", "")
+    if "xla_cpu_multi_thread_eigen" not in flags:
+        os.environ["XLA_FLAGS"] = f"{flags} --xla_cpu_multi_thread_eigen=false".strip()
+    if "xla_force_host_platform_device_count" not in flags:
+        count = devices or len(os.sched_getaffinity(0))
+        jax.config.update("jax_num_cpu_devices", count)
+
+
+def choose_placement(devices: int, width: int, members: int) -> Placement:
+    """Checks the asked placement against this machine; 0 devices means all.
+
+    Raises:
+      ValueError: more devices than there are, or a width below 1.
+    """
+    present = jax.local_device_count()
+    if not 0 <= devices <= present:
+        raise ValueError(f"sweep.devices={devices}: this machine has {present}")
+    if width < 1:
+        raise ValueError(f"sweep.width={width}: at least 1")
+    used = min(devices or present, members)
+    return Placement(used, min(width, -(-members // used)))
+
+
+def make_mesh(placement: Placement) -> Mesh:
+    """One axis of local devices over which members are sharded."""
+    return Mesh(np.asarray(jax.local_devices()[: placement.devices]), (AXIS,))
+
+
+def make_spread(
+    placement: Placement, mesh: Mesh
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Spreads a function of one member over a padded stack of members.
+
+    Returns:
+      ``spread(f)(of_members, shared)``: ``f(of_member, shared)`` for every row.
+    """
+
+    def spread(function: Callable[..., Any]) -> Callable[..., Any]:
+        @partial(
+            jax.shard_map,
+            mesh=mesh,
+            in_specs=(P(AXIS), P()),
+            out_specs=P(AXIS),
+            check_vma=False,
+        )
+        def local(rows: Any, shared: Any) -> Any:
+            def one(row: Any) -> Any:
+                return function(row, shared)
+
+            if placement.width == 1:
+                return jax.lax.map(one, rows)
+            return jax.lax.map(one, rows, batch_size=placement.width)
+
+        return local
+
+    return spread
+
+
+def place(mesh: Mesh, rows: Any) -> Any:
+    """Puts a stack of members on the devices, sharded by member."""
+    return jax.device_put(rows, NamedSharding(mesh, P(AXIS)))
+
+
+def replicate(mesh: Mesh, shared: Any) -> Any:
+    """Puts what all members share on every device."""
+    return jax.device_put(shared, NamedSharding(mesh, P()))

@@ -1,0 +1,257 @@
+"""PNG figures of one sweep, from ``onset.json`` and the results; no computation."""
+
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+
+matplotlib.use("Agg")
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+
+INK = "#222222"
+COLLAPSED, FREE, DIVERGED = "#c1432e", "#2b6a99", "#999999"
+NULL_STYLE = {
+    "uniform": ("#7a7a7a", ":", "null: uniform"),
+    "brake_only": ("#3f8f5b", "--", "null: brake only"),
+    "untrained": ("#b58900", "-.", "null: untrained"),
+}
+STYLE = {
+    "figure.dpi": 160,
+    "font.size": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": INK,
+    "axes.labelcolor": INK,
+    "axes.titlesize": 9,
+    "axes.titlelocation": "left",
+    "legend.frameon": False,
+    "legend.fontsize": 7.5,
+}
+
+
+class KnobScale:
+    """Places values of a knob on a log axis, with 0 set apart at its left."""
+
+    def __init__(self, values: np.ndarray) -> None:
+        """Takes the increasing values of the axis, ``[values]``."""
+        self.values = values
+        positive = np.log10(values[values > 0])
+        step = np.diff(positive).mean() if len(positive) > 1 else 1.0
+        self._zero = positive[0] - 1.6 * step
+        self._break = positive[0] - 0.8 * step
+        self.step = step
+
+    def __call__(self, value: Any) -> np.ndarray:
+        """Axis position of values."""
+        value = np.asarray(value, float)
+        safe = np.where(value > 0, value, 1.0)
+        return np.where(value > 0, np.log10(safe), self._zero)
+
+    def dress(self, axes: Axes, label: str) -> None:
+        """Ticks at round values, a break after 0, the label."""
+        positive = np.log10(self.values[self.values > 0])
+        low, high = positive[0], positive[-1]
+        decades = range(int(np.floor(low)), int(np.ceil(high)) + 1)
+        ticks = [d + np.log10(m) for d in decades for m in (1, 3)]
+        margin = 1e-6 + 0.25 * self.step
+        ticks = [t for t in ticks if low - margin <= t <= high + margin]
+        if 0 in self.values:
+            ticks = [self._zero, *ticks]
+            axes.axvline(self._break, color="#dddddd", lw=0.8, ls=(0, (2, 2)))
+        axes.xaxis.set_major_locator(FixedLocator(ticks))
+        axes.xaxis.set_minor_locator(NullLocator())
+        axes.xaxis.set_major_formatter(FuncFormatter(self._name))
+        left = self._zero if 0 in self.values else low
+        axes.set_xlim(left - 0.6 * self.step, high + 0.6 * self.step)
+        axes.set_xlabel(label)
+
+    def _name(self, position: float, _: Any) -> str:
+        return "0" if np.isclose(position, self._zero) else f"{10**position:.3g}"
+
+
+def draw_figures(
+    folder: Path,
+    summary: dict[str, Any],
+    members: dict[str, np.ndarray],
+    examples: list[tuple[str, np.ndarray]],
+) -> list[Path]:
+    """Draws and writes all figures.
+
+    Args:
+      folder: written to; exists.
+      summary: content of ``onset.json``.
+      members: ``value``, ``hub_mass``, ``collapsed``, ``diverged``, ``onset_step``
+        of every member, each ``[M]``.
+      examples: title and routing matrix ``[T, S]``, one for each side of the onset.
+
+    Returns:
+      The files, in reading order.
+    """
+    values = np.asarray([point["value"] for point in summary["curve"]])
+    scale = KnobScale(values)
+    drawings = {
+        "onset": lambda: _onset(summary, members, scale),
+        "onset_step": lambda: _onset_step(summary, members, scale),
+        "routing": lambda: _routing(examples),
+    }
+    paths = []
+    with plt.rc_context(STYLE):
+        for name, draw in drawings.items():
+            figure = draw()
+            path = folder / f"{name}.png"
+            figure.savefig(path, bbox_inches="tight")
+            plt.close(figure)
+            paths.append(path)
+    return paths
+
+
+def _shade_onset(axes: Axes, onset: dict[str, Any], scale: KnobScale) -> None:
+    """The critical value and its interval; an open end runs to the axis' edge."""
+    if onset["estimate"] is None:
+        return
+    low, high = axes.get_xlim()
+    left = low if onset["low"] is None else scale(onset["low"])
+    right = high if onset["high"] is None else scale(onset["high"])
+    axes.axvspan(left, right, color="#f2e3c6", zorder=0, lw=0)
+    axes.axvline(scale(onset["estimate"]), color="#a8741a", lw=1.2, zorder=1)
+
+
+def _jitter(members: dict[str, np.ndarray], scale: KnobScale) -> np.ndarray:
+    """Seeds side by side around their value, in the same order everywhere."""
+    position = scale(members["value"])
+    for value in np.unique(members["value"]):
+        same = members["value"] == value
+        position[same] += np.linspace(-0.22, 0.22, same.sum()) * scale.step
+    return position
+
+
+def _onset(summary: dict[str, Any], members: dict[str, Any], scale: KnobScale) -> Any:
+    figure, (top, bottom, price) = plt.subplots(
+        3, 1, figsize=(5.2, 6.4), sharex=True, height_ratios=(3, 2, 1.4)
+    )
+    curve, knob = summary["curve"], summary["knob"]
+    values = np.asarray([point["value"] for point in curve])
+    x = scale(values)
+    for axes in (top, bottom, price):
+        scale.dress(axes, knob if axes is price else "")
+        _shade_onset(axes, summary["onset"], scale)
+    for null, (color, line, label) in NULL_STYLE.items():
+        high = [point["nulls"].get(null, {}).get("high", np.nan) for point in curve]
+        top.plot(x, high, line, color=color, lw=1.1, label=f"{label}, .99 quantile")
+    threshold = summary["criterion"]["hub_mass"]
+    top.axhline(threshold, color=INK, lw=0.7)
+    top.text(
+        top.get_xlim()[1], threshold, f" {threshold:g}", va="center", fontsize=7.5
+    )
+    position = _jitter(members, scale)
+    kinds = (
+        ("collapsed", members["collapsed"], COLLAPSED, "o"),
+        ("not collapsed", ~members["collapsed"] & ~members["diverged"], FREE, "o"),
+        ("diverged", members["diverged"], DIVERGED, "x"),
+    )
+    for label, chosen, color, marker in kinds:
+        if chosen.any():
+            top.plot(
+                position[chosen],
+                members["hub_mass"][chosen],
+                marker,
+                ms=3.6,
+                mew=0.9,
+                color=color,
+                label=f"one seed, {label}",
+            )
+    top.set_ylim(-0.02, 1.02)
+    top.set_ylabel("hub mass")
+    top.set_title(_title(summary))
+    top.legend(loc="upper right")
+    alive = np.asarray([p["members"] - p["diverged"] for p in curve])
+    fraction = np.asarray([p["collapsed"] for p in curve]) / np.maximum(alive, 1)
+    fraction = np.where(alive > 0, fraction, np.nan)
+    low = np.asarray([p["fraction"]["low"] for p in curve])
+    high = np.asarray([p["fraction"]["high"] for p in curve])
+    bottom.vlines(x, low, high, color=COLLAPSED, lw=1, alpha=0.55)
+    bottom.plot(x, fraction, "o", ms=4, color=COLLAPSED)
+    positive = values > 0
+    bottom.plot(x[positive], fraction[positive], "-", lw=1, color=COLLAPSED)
+    bottom.axhline(0.5, color=INK, lw=0.7)
+    bottom.set_ylim(-0.04, 1.04)
+    bottom.set_ylabel("collapse fraction\n(exact 95 %)")
+    loss = {k: [_number(p["loss"][k]) for p in curve] for k in ("low", "median", "high")}
+    price.vlines(x, loss["low"], loss["high"], color=FREE, lw=1, alpha=0.55)
+    price.plot(x, loss["median"], "o", ms=3.5, color=FREE)
+    price.set_ylabel("held-out loss\n(nats, quartiles)")
+    figure.align_ylabels()
+    return figure
+
+
+def _number(value: float | None) -> float:
+    return np.nan if value is None else value
+
+
+def _title(summary: dict[str, Any]) -> str:
+    onset, knob = summary["onset"], summary["knob"]
+    if onset["estimate"] is None:
+        where = {
+            "all": "collapsed at every value tried",
+            "none": "collapsed at no value tried",
+            None: "no estimate",
+        }[onset["censored"]]
+        return f"{summary['router']}: {where}"
+    low = "open" if onset["low"] is None else f"{onset['low']:.3g}"
+    high = "open" if onset["high"] is None else f"{onset['high']:.3g}"
+    return (
+        f"{summary['router']}: critical {knob} {onset['estimate']:.3g}, "
+        f"95 % [{low}, {high}]"
+    )
+
+
+def _onset_step(
+    summary: dict[str, Any], members: dict[str, Any], scale: KnobScale
+) -> Any:
+    figure, axes = plt.subplots(figsize=(5.2, 3.0))
+    scale.dress(axes, summary["knob"])
+    end = summary["steps"]
+    step = members["onset_step"]
+    never = np.isnan(step)
+    position = _jitter(members, scale)
+    axes.plot(
+        position[~never], step[~never], "o", ms=3.6, color=COLLAPSED, label="one seed"
+    )
+    if never.any():
+        axes.plot(
+            position[never],
+            np.full(never.sum(), end * 1.06),
+            "^",
+            ms=3.6,
+            mfc="none",
+            color=FREE,
+            label="not collapsed by the end",
+        )
+    medians = [_number(p["onset_step"]["median"]) for p in summary["curve"]]
+    axes.plot(scale([p["value"] for p in summary["curve"]]), medians, "_", ms=18,
+              mew=1.6, color=INK, label="median, where reached")  # fmt: skip
+    axes.axhline(end, color=INK, lw=0.7)
+    axes.set_ylim(0, end * 1.12)
+    axes.set_ylabel("onset step (first measured collapsed)")
+    axes.legend(loc="center right")
+    axes.set_title(f"{summary['router']}: onset in training")
+    return figure
+
+
+def _routing(examples: list[tuple[str, np.ndarray]]) -> Any:
+    figure, panels = plt.subplots(
+        1, len(examples), figsize=(3.1 * len(examples) + 0.6, 3.2), squeeze=False
+    )
+    for axes, (title, matrix) in zip(panels[0], examples, strict=True):
+        image = axes.imshow(
+            matrix, cmap="magma_r", vmin=0, vmax=1, interpolation="nearest"
+        )
+        axes.set_title(title)
+        axes.set_xlabel("source position")
+    panels[0][0].set_ylabel("query position")
+    figure.colorbar(image, ax=list(panels[0]), label="routing weight", shrink=0.8)
+    return figure

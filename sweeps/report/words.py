@@ -1,0 +1,114 @@
+"""What was found, in sentences that claim no more than the numbers do."""
+
+from typing import Any
+
+from sweeps.criterion import NULLS
+
+
+def describe(summary: dict[str, Any]) -> list[str]:
+    """The findings of one ``onset.json``, one sentence an entry."""
+    return [
+        _critical(summary),
+        *_asymptote(summary),
+        *_open_ends(summary),
+        *_other_parts(summary),
+        *_price(summary),
+        *_diverged(summary),
+    ]
+
+
+def interval(low: float | None, high: float | None) -> str:
+    """An interval with open ends spelled out."""
+    ends = [f"{end:.3g}" if end is not None else "open" for end in (low, high)]
+    return f"[{ends[0]}, {ends[1]}]"
+
+
+def _critical(summary: dict[str, Any]) -> str:
+    onset, knob = summary["onset"], summary["knob"]
+    units = f"{onset['units']} seed" + "s" * (onset["units"] != 1)
+    if onset["censored"] == "all":
+        return f"Collapsed at every {knob} tried ({units}): no onset in this range."
+    if onset["censored"] == "none":
+        return f"Collapsed in fewer than half of {units} at every {knob} tried."
+    if onset["estimate"] is None:
+        return f"No onset: no value of {knob} above 0 has members that finished."
+    side = "below" if onset["direction"] == "falling" else "above"
+    text = (
+        f"Routing collapses {side} a critical {knob} of {onset['estimate']:.3g}, "
+        f"95 % interval {interval(onset['low'], onset['high'])} over {units}."
+    )
+    if onset["units"] < 2:
+        text += " One seed carries no spread: the interval is the grid's alone."
+    if len(onset["crossings"]) > 1:
+        places = ", ".join(f"{c:.3g}" for c in onset["crossings"])
+        text += f" The collapse fraction crosses one half more than once: {places}."
+    return text
+
+
+def _open_ends(summary: dict[str, Any]) -> list[str]:
+    onset = summary["onset"]
+    if onset["estimate"] is None:
+        return []
+    ends = [end for end in ("low", "high") if onset[end] is None]
+    if not ends:
+        return []
+    return [
+        f"The interval is open at its {' and '.join(ends)} end: so few seeds do not "
+        "exclude that collapse stays on one side of one half there."
+    ]
+
+
+def _asymptote(summary: dict[str, Any]) -> list[str]:
+    zero = [point for point in summary["curve"] if point["value"] == 0]
+    if not zero:
+        return []
+    alive = zero[0]["members"] - zero[0]["diverged"]
+    return [
+        f"At {summary['knob']} = 0 {zero[0]['collapsed']} of {alive} are collapsed "
+        "(not part of the fit)."
+    ]
+
+
+def _other_parts(summary: dict[str, Any]) -> list[str]:
+    """Rank and key norms at the most collapsed value, beside their nulls."""
+    point = max(summary["curve"], key=lambda p: (p["collapsed"], -p["value"]))
+    sentences = []
+    for name, label, side in (
+        ("effective_rank", "effective rank of the routed representation", "low"),
+        ("key_norm_cv", "variation of key norms", "high"),
+    ):
+        part = point.get(name)
+        if not part or part["median"] is None or not part["nulls"]:
+            continue
+        bounds = [part["nulls"][null][side] for null in NULLS]
+        bound = min(bounds) if side == "low" else max(bounds)
+        beyond = part["median"] < bound if side == "low" else part["median"] > bound
+        sentences.append(
+            f"At {summary['knob']} = {point['value']:g} the {label} is "
+            f"{part['median']:.3g} (quartiles {part['low']:.3g} to "
+            f"{part['high']:.3g}), {'beyond' if beyond else 'not beyond'} all nulls "
+            f"(their extreme quantile {bound:.3g})."
+        )
+    return sentences
+
+
+def _price(summary: dict[str, Any]) -> list[str]:
+    losses = [
+        (point["loss"]["median"], point["value"])
+        for point in summary["curve"]
+        if point["loss"]["median"] is not None
+    ]
+    if len(losses) < 2:
+        return []
+    best, worst = min(losses), max(losses)
+    return [
+        f"Held-out loss runs from {best[0]:.3f} nats (at {best[1]:g}) to "
+        f"{worst[0]:.3f} (at {worst[1]:g})."
+    ]
+
+
+def _diverged(summary: dict[str, Any]) -> list[str]:
+    count = sum(point["diverged"] for point in summary["curve"])
+    if not count:
+        return []
+    return [f"{count} members became non-finite, were frozen and are left out."]

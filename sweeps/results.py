@@ -1,0 +1,151 @@
+"""What a sweep measured, collected chunk by chunk and written as tidy tables."""
+
+import dataclasses
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from routers.signature.nulls import VARIANTS
+from sweeps.criterion import Snapshot, collapsed, onset_steps
+from sweeps.experiment import Experiment
+
+WHOLE_MODEL = -1
+
+
+class Results:
+    """The measurements of one sweep so far.
+
+    Attributes:
+      experiment: what is measured.
+      snapshots: one per measured step, step 0 first.
+      outcomes: which members were collapsed, bool ``[M]``, one per snapshot.
+    """
+
+    def __init__(self, experiment: Experiment) -> None:
+        """Starts empty."""
+        self.experiment = experiment
+        self.snapshots: list[Snapshot] = []
+        self.outcomes: list[np.ndarray] = []
+
+    def add(self, snapshot: Snapshot) -> None:
+        """Appends one measurement and judges its members."""
+        self.snapshots.append(snapshot)
+        grid, criterion = self.experiment.grid, self.experiment.criterion
+        self.outcomes.append(
+            collapsed(snapshot, self.snapshots[0], grid.value, criterion)
+        )
+
+    @property
+    def steps(self) -> list[int]:
+        """Measured steps."""
+        return [snapshot.step for snapshot in self.snapshots]
+
+    @property
+    def onset_steps(self) -> np.ndarray:
+        """First measured step at which each member is collapsed, NaN if never."""
+        return onset_steps(self.outcomes, self.steps)
+
+    def outcome_by_unit(self) -> np.ndarray:
+        """Final outcomes ``[units, values]``: 1, 0, or NaN for diverged members."""
+        grid = self.experiment.grid
+        final = np.where(
+            self.snapshots[-1].diverged < 0, self.outcomes[-1].astype(float), np.nan
+        )
+        table = np.full((grid.unit.max() + 1, len(grid.axis.values)), np.nan)
+        table[grid.unit, grid.value] = final
+        return table
+
+    def table(self) -> pa.Table:
+        """All measurements, tidy: one number a row."""
+        parts = [
+            part
+            for snapshot, outcome in zip(self.snapshots, self.outcomes, strict=True)
+            for part in _rows(self.experiment, snapshot, outcome)
+        ]
+        return pa.concat_tables(parts)
+
+
+def _rows(
+    experiment: Experiment, snapshot: Snapshot, outcome: np.ndarray
+) -> list[pa.Table]:
+    def block(metric: str, value: np.ndarray, null: str, where: Any = None) -> pa.Table:
+        return _block(experiment, snapshot.step, metric, value, null, where)
+
+    parts = [
+        block("loss/train", snapshot.train_loss, ""),
+        block("outcome/collapsed", outcome, ""),
+        block("outcome/diverged_step", snapshot.diverged, ""),
+    ]
+    for index, null in enumerate(VARIANTS):
+        for metric, value in snapshot.model.items():
+            parts.append(block(metric, value[:, index], null))
+        for metric, value in snapshot.layers.items():
+            _, _, layers, heads = value.shape
+            for layer in range(layers):
+                for head in range(heads):
+                    here = value[:, index, layer, head]
+                    parts.append(block(metric, here, null, (layer, head)))
+    return parts
+
+
+def _block(
+    experiment: Experiment,
+    step: int,
+    metric: str,
+    value: np.ndarray,
+    null: str,
+    where: tuple[int, int] | None,
+) -> pa.Table:
+    """One metric of all members at one place, as rows of the tidy table."""
+    grid = experiment.grid
+    members = grid.members
+    layer, head = where or (WHOLE_MODEL, WHOLE_MODEL)
+
+    def constant(item: Any, kind: pa.DataType) -> pa.Array:
+        return pa.repeat(pa.scalar(item, kind), members)
+
+    knobs = {name: np.full(members, v) for name, v in experiment.fixed.items()}
+    knobs[grid.axis.knob] = grid.swept
+    columns = {
+        "member": pa.array(np.arange(members), pa.int32()),
+        **{name: pa.array(knobs[name], pa.float32()) for name in sorted(knobs)},
+        "init_seed": pa.array(grid.init_seed, pa.int32()),
+        "data_seed": pa.array(grid.data_seed, pa.int32()),
+        "step": constant(step, pa.int32()),
+        "layer": constant(layer, pa.int32()),
+        "head": constant(head, pa.int32()),
+        "metric": constant(metric, pa.string()),
+        "value": pa.array(np.asarray(value, np.float32), pa.float32()),
+        "null": constant(null, pa.string()),
+    }
+    return pa.table(columns)
+
+
+def quartiles(values: np.ndarray) -> dict[str, float | None]:
+    """Median and quartiles over the finite values, None where there are none."""
+    finite = values[np.isfinite(values)]
+    if not len(finite):
+        return {"median": None, "low": None, "high": None}
+    low, median, high = np.quantile(finite, (0.25, 0.5, 0.75))
+    return {"median": float(median), "low": float(low), "high": float(high)}
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Writes JSON atomically; a reader sees the old file or the new one."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    temporary.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n")
+    os.replace(temporary, path)
+
+
+def write_parquet(path: Path, table: pa.Table) -> None:
+    """Writes a Parquet file atomically, strings dictionary-encoded."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    pq.write_table(table, temporary, compression="zstd")
+    os.replace(temporary, path)
+
+

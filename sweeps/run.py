@@ -1,0 +1,225 @@
+"""Runs a sweep: compile once, train in chunks, measure, judge, write."""
+
+import dataclasses
+import math
+import time
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh
+
+from sweeps.criterion import Snapshot, summarize
+from sweeps.experiment import Experiment
+from sweeps.placement import Placement, make_mesh, make_spread, place, replicate
+from sweeps.results import Results
+from train.loop import DATA, EVALUATION, INIT, Loop, seed_keys, stream_key
+from train.step import Member, TrainState, make_optimizer
+
+
+@dataclasses.dataclass
+class Sweep:
+    """Compiled programs and their arguments; the state is the only thing that moves.
+
+    Attributes:
+      experiment: what runs.
+      placement: where.
+      chunk: the compiled training chunk.
+      measure: the compiled measurement.
+      members: padded to the placement, on the devices.
+      states: likewise.
+      compile_seconds: time spent compiling all programs.
+      step_bytes: arguments, outputs and temporaries of a chunk, as compiled.
+    """
+
+    experiment: Experiment
+    placement: Placement
+    chunk: Any
+    measure: Any
+    members: Member
+    states: TrainState
+    task: Any
+    streams: jax.Array
+    batch: tuple[jax.Array, jax.Array]
+    compile_seconds: float
+    step_bytes: int
+
+
+def make_members(experiment: Experiment, rows: int) -> Member:
+    """All members as arrays, padded with copies of the first up to ``rows``."""
+    grid = experiment.grid
+    order = np.concatenate(
+        [np.arange(grid.members), np.zeros(rows - grid.members, int)]
+    )
+    knobs = {
+        name: jnp.full(rows, value, jnp.float32)
+        for name, value in experiment.fixed.items()
+    }
+    knobs[grid.axis.knob] = jnp.asarray(grid.swept[order])
+    return Member(
+        knobs=knobs,
+        init_key=seed_keys(
+            stream_key(experiment.seed, INIT), jnp.asarray(grid.init_seed[order])
+        ),
+        stream=jnp.asarray(grid.data_seed[order], jnp.int32),
+        learning_rate=jnp.full(rows, experiment.learning_rate, jnp.float32),
+    )
+
+
+def prepare(experiment: Experiment, placement: Placement) -> Sweep:
+    """Compiles the sweep's programs and initialises every member."""
+    mesh = make_mesh(placement)
+    loop = make_loop(experiment, placement, mesh)
+    start = time.perf_counter()
+    rows = placement.padded(experiment.grid.members)
+    members = place(mesh, make_members(experiment, rows))
+    task = replicate(mesh, experiment.task)
+    seeds = jnp.arange(experiment.grid.data_seed.max() + 1)
+    streams = replicate(mesh, seed_keys(stream_key(experiment.seed, DATA), seeds))
+    held_out = task.sample(
+        stream_key(experiment.seed, EVALUATION), experiment.sequences
+    )
+    batch = replicate(mesh, held_out)
+    states = jax.jit(loop.init)(members, task)
+    chunk = (
+        jax.jit(loop.chunk, donate_argnums=0)
+        .lower(states, members, task, streams, first_step(mesh, 0))
+        .compile()
+    )
+    measure = jax.jit(loop.measure).lower(states, members, task, batch).compile()
+    memory = chunk.memory_analysis()
+    return Sweep(
+        experiment=experiment,
+        placement=placement,
+        chunk=chunk,
+        measure=measure,
+        members=members,
+        states=states,
+        task=task,
+        streams=streams,
+        batch=batch,
+        compile_seconds=time.perf_counter() - start,
+        step_bytes=placement.devices
+        * (memory.argument_size_in_bytes + memory.temp_size_in_bytes),
+    )
+
+
+def first_step(mesh: Mesh, step: int) -> jax.Array:
+    """A step number as a traced, replicated argument."""
+    return replicate(mesh, jnp.asarray(step, jnp.int32))
+
+
+def make_loop(experiment: Experiment, placement: Placement, mesh: Mesh) -> Loop:
+    """The pure functions of an experiment, spread over a mesh."""
+    return Loop(
+        model=experiment.model,
+        optimizer=make_optimizer(experiment.optimizer),
+        warmup=experiment.optimizer.warmup,
+        steps=experiment.chunk,
+        batch=experiment.batch,
+        spread=make_spread(placement, mesh),
+    )
+
+
+def run(
+    sweep: Sweep, on_snapshot: Callable[[Snapshot, np.ndarray], None]
+) -> Results:
+    """Trains to the end, measuring at step 0 and after every chunk.
+
+    Args:
+      sweep: from `prepare`; its states move.
+      on_snapshot: called with each snapshot and who is collapsed in it.
+    """
+    experiment = sweep.experiment
+    results = Results(experiment)
+    losses = np.full(experiment.grid.members, np.nan)
+    mesh = make_mesh(sweep.placement)
+    for point in range(experiment.points + 1):
+        if point:
+            first = first_step(mesh, (point - 1) * experiment.chunk)
+            sweep.states, chunk_losses = sweep.chunk(
+                sweep.states, sweep.members, sweep.task, sweep.streams, first
+            )
+            losses = np.asarray(chunk_losses)[: experiment.grid.members].mean(1)
+        results.add(_snapshot(sweep, point * experiment.chunk, losses))
+        on_snapshot(results.snapshots[-1], results.outcomes[-1])
+    return results
+
+
+def _snapshot(sweep: Sweep, step: int, losses: np.ndarray) -> Snapshot:
+    members = sweep.experiment.grid.members
+    measured = sweep.measure(sweep.states, sweep.members, sweep.task, sweep.batch)
+    measures = {name: np.asarray(v)[:members] for name, v in measured.items()}
+    diverged = np.asarray(sweep.states.diverged)[:members]
+    return summarize(step, measures, losses, diverged)
+
+
+@dataclasses.dataclass(frozen=True)
+class Cost:
+    """What a sweep will take, estimated before its first step.
+
+    Attributes:
+      seconds: of training.
+      memory_bytes: arrays of a chunk, as the compiler laid them out.
+    """
+
+    seconds: float
+    memory_bytes: float
+
+
+EFFICIENCY = 0.35
+"""Share of a large matrix product's rate that training steps reach: 0.3 to 0.45 for
+the small networks of the default configs on 2 CPU cores, measured."""
+
+
+def estimate_cost(sweep: Sweep) -> Cost:
+    """Estimates time from the program's FLOPs and this machine's own matmul rate.
+
+    The compiler counts a loop's body once, so its count is one member's step.
+    """
+    flops = sweep.chunk.cost_analysis()["flops"]
+    experiment, placement = sweep.experiment, sweep.placement
+    turns = placement.padded(experiment.grid.members) / placement.devices
+    step_seconds = flops / placement.width / (EFFICIENCY * _matmul_rate())
+    return Cost(
+        seconds=turns * experiment.steps * step_seconds, memory_bytes=sweep.step_bytes
+    )
+
+
+def _matmul_rate(size: int = 768) -> float:
+    """FLOP/s of one device on a square float32 product."""
+    multiply = jax.jit(jnp.dot)
+    matrix = jnp.ones((size, size))
+    multiply(matrix, matrix).block_until_ready()
+    start = time.perf_counter()
+    for _ in range(5):
+        result = multiply(matrix, matrix)
+    result.block_until_ready()
+    return 5 * 2 * size**3 / (time.perf_counter() - start)
+
+
+def shape_of_states(experiment: Experiment) -> int:
+    """Bytes of all members' states, by shape alone.
+
+    Raises:
+      ValueError: router, task and sizes do not fit each other.
+    """
+    loop = Loop(
+        model=experiment.model,
+        optimizer=make_optimizer(experiment.optimizer),
+        warmup=experiment.optimizer.warmup,
+        steps=experiment.chunk,
+        batch=experiment.batch,
+        spread=lambda function: function,
+    )
+
+    def one_member() -> TrainState:
+        every = make_members(experiment, experiment.grid.members)
+        first = jax.tree.map(lambda rows: rows[0], every)
+        return loop.init(first, experiment.task)
+
+    leaves = jax.tree.leaves(jax.eval_shape(one_member))
+    member = sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in leaves)
+    return member * experiment.grid.members

@@ -1,0 +1,107 @@
+"""``onset.json``: what a sweep found, with nulls, spreads and definitions.
+
+The schema is `docs/onset_schema.md`; a test holds the two together.
+"""
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+from routers.signature import PARTS
+from sweeps.criterion import HUB_MASS, LOSS, null_samples
+from sweeps.onset import estimate_onset, fraction_interval
+from sweeps.results import Results, quartiles
+
+SCHEMA = 1
+
+
+def summarize_sweep(results: Results, router: str) -> dict[str, Any]:
+    """The content of ``onset.json``, plain JSON values.
+
+    Args:
+      results: a finished sweep's.
+      router: the router's name.
+    """
+    experiment = results.experiment
+    axis = experiment.grid.axis
+    outcome = results.outcome_by_unit()
+    onset = estimate_onset(np.asarray(axis.values), outcome)
+    return {
+        "schema": SCHEMA,
+        "router": router,
+        "geometry": experiment.task.geometry().kind,
+        "knob": axis.knob,
+        "steps": experiment.steps,
+        "criterion": {"metric": HUB_MASS, **dataclasses.asdict(experiment.criterion)},
+        "onset": {**dataclasses.asdict(onset), "crossings": list(onset.crossings)},
+        "curve": [_point(results, index) for index in range(len(axis.values))],
+    }
+
+
+def _point(results: Results, index: int) -> dict[str, Any]:
+    """One value of the axis: counts, spreads over seeds, and its nulls."""
+    grid = results.experiment.grid
+    chosen = grid.value == index
+    now, start = results.snapshots[-1], results.snapshots[0]
+    alive = chosen & (now.diverged < 0)
+    collapsed = int(results.outcomes[-1][chosen].sum())
+    low, high = fraction_interval(collapsed, int(alive.sum()))
+    measures = {
+        name.split("/")[-1]: {
+            **quartiles(now.model[name][alive, 0]),
+            "nulls": _nulls(results, name, alive),
+        }
+        for name in PARTS.values()
+        if name in now.model
+    }
+    hub_mass = measures.pop("hub_mass")
+    return {
+        "value": grid.axis.values[index],
+        "members": int(chosen.sum()),
+        "collapsed": collapsed,
+        "diverged": int(chosen.sum() - alive.sum()),
+        "fraction": {"low": low, "high": high},
+        "loss": quartiles(now.model[LOSS][alive, 0]),
+        "untrained_loss": quartiles(start.model[LOSS][alive, 0]),
+        "nulls": hub_mass.pop("nulls"),
+        "hub_mass": hub_mass,
+        **measures,
+        "onset_step": _onset_step(results, alive),
+    }
+
+
+def _nulls(results: Results, name: str, chosen: np.ndarray) -> dict[str, Any]:
+    """Median and both extreme quantiles of each criterion null of a measure."""
+    if not chosen.any():
+        return {}
+    level = results.experiment.criterion.quantile
+    now, start = results.snapshots[-1], results.snapshots[0]
+    return {
+        null: {
+            "median": float(np.median(samples)),
+            "low": float(np.quantile(samples, 1 - level)),
+            "high": float(np.quantile(samples, level)),
+        }
+        for null, samples in null_samples(name, now, start, chosen).items()
+    }
+
+
+def _onset_step(results: Results, chosen: np.ndarray) -> dict[str, float | None]:
+    """Quartiles of the first collapsed step, with members never collapsed as
+    censored at the end: a quantile that falls among them is None."""
+    steps = np.sort(np.where(chosen, results.onset_steps, np.nan)[chosen])
+    steps = np.where(np.isnan(steps), np.inf, steps)
+
+    def quantile(share: float) -> float | None:
+        if not len(steps):
+            return None
+        value = np.quantile(steps, share, method="inverted_cdf")
+        return float(value) if np.isfinite(value) else None
+
+    return {
+        "median": quantile(0.5),
+        "low": quantile(0.25),
+        "high": quantile(0.75),
+        "reached": int(np.isfinite(steps).sum()),
+    }

@@ -1,0 +1,123 @@
+"""The one compiled loop: a chunk of steps for every member, then a measurement.
+
+Members are independent, so the loop is written for one of them and *spread* over
+all by a function the caller chooses (`vmap`, `lax.map`, shards over devices). Each
+program is compiled once, ahead of the first step, and then only called.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from routers.base import Array, Geometry
+from train import measure as measurement
+from train.backbone import Backbone
+from train.step import Member, TrainState, draw_batches, init_state, train_step
+
+Spread = Callable[[Callable[..., Any]], Callable[..., Any]]
+"""Turns ``f(of_member, shared)`` into the same over a leading axis of ``of_member``."""
+
+INIT, DATA, EVALUATION = range(3)
+"""The three streams of randomness; none of them can shift another."""
+
+
+def stream_key(seed: int, stream: int) -> Array:
+    """Root key of one of the three streams of a sweep's seed."""
+    return jax.random.fold_in(jax.random.key(seed), stream)
+
+
+def seed_keys(root: Array, seeds: Array) -> Array:
+    """One key per seed ``[n]``, each from the root and its own number alone."""
+    return jax.vmap(lambda seed: jax.random.fold_in(root, seed))(seeds)
+
+
+@dataclasses.dataclass(frozen=True)
+class Loop:
+    """The pure functions of a sweep; every array is an argument.
+
+    Attributes:
+      model: the network around a router.
+      optimizer: from `train.step.make_optimizer`.
+      warmup: steps of linear warm-up.
+      steps: of one chunk.
+      batch: B.
+      spread: places members on devices.
+    """
+
+    model: Backbone
+    optimizer: optax.GradientTransformation
+    warmup: int
+    steps: int
+    batch: int
+    spread: Spread
+
+    def init(self, members: Member, task: Any) -> TrainState:
+        """Fresh states ``[M]``."""
+        tokens = jnp.zeros((1, task.length), jnp.int32)
+
+        def of_member(member: Member, geometry: Geometry) -> TrainState:
+            return init_state(self.model, self.optimizer, geometry, tokens, member)
+
+        return self.spread(of_member)(members, task.geometry())
+
+    def chunk(
+        self,
+        states: TrainState,
+        members: Member,
+        task: Any,
+        streams: Array,
+        first: Array,
+    ) -> tuple[TrainState, Array]:
+        """Trains every member for one chunk.
+
+        Args:
+          states: ``[M]``; donate them.
+          members: ``[M]``.
+          task: a `train.tasks.Task`, traced.
+          streams: PRNG keys of the data streams.
+          first: int32, the step the chunk starts at.
+
+        Returns:
+          States ``[M]`` and training losses ``[M, steps]``.
+        """
+        batches = draw_batches(task, streams, first, self.steps, self.batch)
+
+        def of_member(pair: tuple[TrainState, Member], shared: Any) -> Any:
+            (tokens, targets), geometry = shared
+            state, member = pair
+
+            def step(state: TrainState, batch: Any) -> tuple[TrainState, Array]:
+                return train_step(
+                    self.model,
+                    self.optimizer,
+                    self.warmup,
+                    geometry,
+                    member,
+                    state,
+                    *batch,
+                )
+
+            own = tokens[member.stream], targets[member.stream]
+            return jax.lax.scan(step, state, own)
+
+        return self.spread(of_member)((states, members), (batches, task.geometry()))
+
+    def measure(
+        self,
+        states: TrainState,
+        members: Member,
+        task: Any,
+        batch: tuple[Array, Array],
+    ) -> dict[str, Array]:
+        """Held-out loss and signature of every member: `measure.measure`, ``[M]``."""
+
+        def of_member(pair: tuple[Any, Any], shared: Any) -> dict[str, Array]:
+            (params, knobs), (geometry, batch) = pair, shared
+            return measurement.measure(self.model, params, knobs, geometry, *batch)
+
+        shared = (task.geometry(), batch)
+        return self.spread(of_member)((states.params, members.knobs), shared)
