@@ -1,7 +1,7 @@
 """Attention over tokens: the distance brake against the attention sink, on real text.
 
-    onset sweep --config=configs/attention.py --workdir=runs/attention
-    onset sweep --config=configs/attention.py:full --workdir=runs/attention_full
+onset sweep --config=configs/attention.py --workdir=runs/attention
+onset sweep --config=configs/attention.py:full --workdir=runs/attention_full
 """
 
 from ml_collections import ConfigDict

@@ -78,7 +78,9 @@ def get_config() -> ConfigDict:
     criterion.margin = 0.02  # ... by this much
 
     config.wandb = wandb = ConfigDict()
-    wandb.mode = "auto"  # auto (online with a key, else offline), online, offline, disabled
+    wandb.mode = (
+        "auto"  # auto (online with a key, else offline), online, offline, disabled
+    )
     wandb.project = "onset"
     wandb.entity = ""  # "" is your default entity
 

@@ -29,7 +29,16 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
-from routers.base import Array, Geometry, Knob, Knobs, Router, Routing, per_head
+from routers.base import (
+    Array,
+    Geometry,
+    Knob,
+    Knobs,
+    Router,
+    Routing,
+    per_batch,
+    per_head,
+)
 
 SLOPES = ("uniform", "alibi")
 
@@ -81,7 +90,8 @@ def rotate(x: Array, positions: Array) -> Array:
     """RoPE: rotates ``x [B, S, H, K]`` by its positions ``[S]``, float32."""
     half = x.shape[-1] // 2
     frequency = 10000.0 ** (-jnp.arange(half, dtype=jnp.float32) / half)
-    angle = positions[:, None, None] * frequency  # [S, 1, K/2]
+    angle = positions[:, None, None] * frequency[None, None]
+    angle = angle[None]  # [1, S, 1, K/2]
     first, second = x[..., :half], x[..., half:]
     return jnp.concatenate(
         [
@@ -96,7 +106,7 @@ def normalize_keys(key: Array, strength: Array) -> Array:
     """``k -> k rms(k)^-strength`` over the last axis, in float32; [H] or scalar."""
     key = key.astype(jnp.float32)
     mean_square = jnp.mean(key**2, axis=-1, keepdims=True) + 1e-12
-    exponent = -0.5 * jnp.reshape(strength, (-1, 1))
+    exponent = -0.5 * jnp.reshape(strength, (1, 1, -1, 1))
     return key * jnp.exp(exponent * jnp.log(mean_square))
 
 
@@ -107,15 +117,13 @@ def attention_logits(
     key = normalize_keys(features.key, knobs["key_normalization"])
     temperature = math.sqrt(key.shape[-1])
     query = features.query
-    score = jnp.einsum(
-        "bthk,bshk->bhts", query, key.astype(query.dtype)
-    ).astype(jnp.float32)
+    score = jnp.einsum("bthk,bshk->bhts", query, key.astype(query.dtype)).astype(
+        jnp.float32
+    )
     square = jnp.einsum("bshk,bshk->bhs", key, key)[:, :, None, :]
     score = (score - 0.5 * per_head(knobs["norm_awareness"]) * square) / temperature
-    distance = geometry.distance
-    if distance.ndim == 3:
-        distance = distance[:, None]
-    penalty = per_head(knobs["brake"]) * per_head(slopes) * distance
+    slope = per_head(knobs["brake"]) * per_head(slopes)
+    penalty = slope * per_batch(geometry.distance)
     return per_head(knobs["content"]) * score - penalty
 
 
@@ -209,16 +217,14 @@ class Attention(Router):
         self, features: AttentionFeatures, geometry: Geometry, knobs: Knobs
     ) -> Array:
         """``y [B, T, D]`` from the weights that `route` reports."""
-        return self._read(
-            self.route(features, geometry, knobs).weights, features.value
-        )
+        return self._read(self.route(features, geometry, knobs).weights, features.value)
 
     def _weights(
         self, features: AttentionFeatures, geometry: Geometry, knobs: Knobs
     ) -> Array:
         slopes = jnp.asarray(distance_slopes(self.config.slopes, self.config.heads))
         logits = attention_logits(features, geometry, slopes, knobs)
-        mask = geometry.mask if geometry.mask.ndim == 2 else geometry.mask[:, None]
+        mask = per_batch(geometry.mask)
         return masked_softmax(logits, mask, per_head(knobs["null_sink"]))
 
     def _read(self, weights: Array, value: Array) -> Array:

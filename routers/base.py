@@ -122,9 +122,11 @@ class Router(nn.Module):
 
     Attributes:
       width: D, of the input and the output.
+      config: the router's own settings, a frozen dataclass.
     """
 
     width: int
+    config: Any
 
     knobs: ClassVar[Mapping[str, Knob]]
     kinds: ClassVar[frozenset[str]]
@@ -198,4 +200,9 @@ def neutral_knobs(router: Router | type[Router]) -> dict[str, Array]:
 
 def per_head(knob: Array) -> Array:
     """A scalar or ``[H]`` knob, shaped to broadcast against ``[B, H, T, S]``."""
-    return jnp.reshape(knob, (-1, 1, 1))
+    return jnp.reshape(knob, (1, -1, 1, 1))
+
+
+def per_batch(array: Array) -> Array:
+    """``[T, S]`` or ``[B, T, S]`` of a geometry, to go with ``[B, H, T, S]``."""
+    return array.reshape(-1, 1, *array.shape[-2:])

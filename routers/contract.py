@@ -36,12 +36,16 @@ class Finding(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Specimen:
-    """A router with parameters, an input and a geometry it accepts."""
+    """A router with parameters, an input and a geometry it accepts.
+
+    ``apply(params, x, geometry, knobs)`` is the router's, compiled if it can be.
+    """
 
     router: Router
     params: Any
     x: Array
     geometry: Geometry
+    apply: Callable[..., Any]
 
     def knobs(self, **changed: float) -> dict[str, Array]:
         """Neutral knobs with some changed, as float32 scalars."""
@@ -52,7 +56,7 @@ class Specimen:
         """``(y, routing)`` of the router, with x or geometry changed."""
         x = changed.get("x", self.x)
         geometry = changed.get("geometry", self.geometry)
-        return self.router.apply(self.params, x, geometry, knobs)
+        return self.apply(self.params, x, geometry, knobs)
 
     def every_knob(self) -> Iterator[tuple[str, dict[str, Array]]]:
         """Labelled knob dicts: each knob at its ends and in between, then neutral."""
@@ -85,8 +89,22 @@ def specimen(router: Router, kind: str, sources: int = 12, seed: int = 0) -> Spe
     init_key, x_key = jax.random.split(jax.random.key(seed))
     x = jax.random.normal(x_key, (2, sources, router.width))
     geometry = GEOMETRIES[kind](sources)
-    params = router.init(init_key, x, geometry, neutral_knobs(router))
-    return Specimen(router, params, x, geometry)
+    knobs = neutral_knobs(router)
+    params = router.init(init_key, x, geometry, knobs)
+    apply = _compiled(router.apply, params, x, geometry, knobs)
+    return Specimen(router, params, x, geometry, apply)
+
+
+def _compiled(function: Callable[..., Any], *arguments: Any) -> Callable[..., Any]:
+    """A compiled function, or the function itself where it cannot be traced.
+
+    What cannot be traced is `compiles_once`'s to tell; the other checks go on.
+    """
+    try:
+        jax.eval_shape(function, *arguments)
+    except Exception:
+        return function
+    return jax.jit(function)
 
 
 def examine(router: Router, seed: int = 0) -> list[Finding]:
@@ -172,11 +190,14 @@ def mix_equals_explicit(subject: Specimen) -> str | None:
         arguments = (features, subject.geometry, knobs)
         return module.mix(*arguments), module.explicit(*arguments)
 
+    def apply(knobs: Mapping[str, Array]) -> Any:
+        return subject.router.apply(subject.params, subject.x, knobs, method=both)
+
+    apply = _compiled(apply, subject.knobs())
+
     def judge() -> Iterator[str | None]:
         for label, knobs in subject.every_knob():
-            fast, slow = subject.router.apply(
-                subject.params, subject.x, knobs, method=both
-            )
+            fast, slow = apply(knobs)
             yield _difference(f"{label}: mix against matrix", fast, slow)
 
     return _first(judge())
@@ -240,25 +261,24 @@ def brake_matters(subject: Specimen) -> str | None:
 def finite_everywhere(subject: Specimen) -> str | None:
     """Values and gradients are finite over the brake's range, also from bfloat16."""
 
+    def loss(params: Any, knobs: Any, x: Array) -> tuple[Array, Any]:
+        y, routing = subject.router.apply(params, x, subject.geometry, knobs)
+        return jnp.sum(jnp.square(y.astype(jnp.float32))), (y, routing)
+
+    differentiate = jax.grad(loss, argnums=(0, 1, 2), has_aux=True)
+
     def judge() -> Iterator[str | None]:
         for dtype in (jnp.float32, jnp.bfloat16):
+            arguments = subject.params, subject.knobs(), subject.x.astype(dtype)
+            run = _compiled(differentiate, *arguments)
             for brake in BRAKES:
-                knobs = subject.knobs(brake=brake)
-                x = subject.x.astype(dtype)
-
-                def loss(
-                    params: Any, knobs: Any, x: Array
-                ) -> tuple[Array, Any]:
-                    y, routing = subject.router.apply(
-                        params, x, subject.geometry, knobs
-                    )
-                    return jnp.sum(jnp.square(y.astype(jnp.float32))), (y, routing)
-
-                grads, outputs = jax.grad(loss, argnums=(0, 1, 2), has_aux=True)(
-                    subject.params, knobs, x
+                grads, outputs = run(
+                    subject.params, subject.knobs(brake=brake), arguments[-1]
                 )
                 for name, tree in (("value", outputs), ("gradient", grads)):
-                    finite = [bool(jnp.isfinite(v).all()) for v in jax.tree.leaves(tree)]
+                    finite = [
+                        bool(jnp.isfinite(v).all()) for v in jax.tree.leaves(tree)
+                    ]
                     if not all(finite):
                         yield f"brake={brake:g}, {dtype.__name__}: {name} not finite"
 
@@ -282,7 +302,8 @@ def compiles_once(subject: Specimen) -> str | None:
     def call(knobs: Mapping[str, Array]) -> Array:
         nonlocal traces
         traces += 1
-        return subject.call(knobs)[0]
+        arguments = subject.params, subject.x, subject.geometry, knobs
+        return subject.router.apply(*arguments)[0]
 
     for _, knobs in subject.every_knob():
         call(knobs)
@@ -293,11 +314,12 @@ def init_ignores_knobs(subject: Specimen) -> str | None:
     """One key gives the same parameters at every knob value."""
     key = jax.random.key(7)
     arguments = (key, subject.x, subject.geometry)
-    plain = subject.router.init(*arguments, subject.knobs())
+    init = _compiled(subject.router.init, *arguments, subject.knobs())
+    plain = init(*arguments, subject.knobs())
 
     def judge() -> Iterator[str | None]:
         for label, knobs in subject.every_knob():
-            other = subject.router.init(*arguments, knobs)
+            other = init(*arguments, knobs)
             for one, two in zip(
                 jax.tree.leaves(plain), jax.tree.leaves(other), strict=True
             ):

@@ -33,7 +33,7 @@ def dot_product_routing(
     """
     square = jnp.sum(key**2, axis=-1)
     return jax.nn.softmax(
-        (query @ key.T - 0.5 * norm_awareness * square) / temperature, axis=-1
+        (query @ key.T - 0.5 * norm_awareness * square[None]) / temperature, axis=-1
     )
 
 

@@ -1,0 +1,1 @@
+"""Comparing: the sweep launcher, the onset, and the commands."""

@@ -32,6 +32,7 @@ class Experiment:
     Attributes:
       model: the network around the router.
       router: the router's class, for its knobs.
+      router_config: its settings.
       task: what is learned.
       grid: members.
       fixed: value of every knob that is not swept, by slot.
@@ -47,6 +48,7 @@ class Experiment:
 
     model: Backbone
     router: type[Router]
+    router_config: Any
     task: Task
     grid: Grid
     fixed: dict[str, float]
@@ -73,6 +75,7 @@ def build_experiment(config: ConfigDict) -> Experiment:
     """
     _require_positive(
         config,
+        ("model", ("layers", "width", "heads")),
         ("train", ("steps", "batch", "learning_rate")),
         ("eval", ("points", "sequences")),
     )
@@ -109,6 +112,7 @@ def build_experiment(config: ConfigDict) -> Experiment:
     return Experiment(
         model=Backbone(backbone, functools.partial(router, config=router_config)),
         router=router,
+        router_config=router_config,
         task=task,
         grid=grid,
         fixed=fixed,

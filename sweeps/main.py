@@ -59,25 +59,27 @@ def parse(module: ModuleType, name: str, arguments: list[str]) -> flags.FlagValu
     )
     module.define_flags(values)
     _check_config_file(arguments)
+    # Config files are loaded under one module name; drop what an earlier one left.
+    sys.modules.pop("config_config", None)
     command_line = [f"onset {name}", *arguments]
     # config_flags looks for overrides in sys.argv, whatever list it is given.
     saved, sys.argv = sys.argv, command_line
     try:
         positional = values(command_line)[1:]
         config = values.config
-    except AttributeError as error:
+    except (AttributeError, KeyError) as error:
         raise flags.Error(_unknown_key(arguments, str(error))) from None
     finally:
         sys.argv = saved
     if config is not None and not isinstance(config, ConfigDict):
-        raise flags.Error("--config: the file has no get_config() that returns a config")
+        raise flags.Error("--config: get_config() does not return a ConfigDict")
     if positional:
         raise flags.Error(f"unexpected argument {positional[0]!r}")
     return values
 
 
 def _check_config_file(arguments: list[str]) -> None:
-    """absl would exit 0 on a missing config file, so it is looked for first."""
+    """Absl would exit 0 on a missing config file, so it is looked for first."""
     for index, argument in enumerate(arguments):
         flag, equals, value = argument.lstrip("-").partition("=")
         if flag != "config" or not argument.startswith("-"):
@@ -90,7 +92,10 @@ def _check_config_file(arguments: list[str]) -> None:
 
 
 def _unknown_key(arguments: list[str], message: str) -> str:
-    """Which ``--config.…`` flag a config lookup failed on."""
+    """Which ``--config`` flag a lookup failed on."""
+    if "get_config" in message:
+        config = next(a for a in arguments if re.match(r"--?config\b", a))
+        return f"{config}: the file has no get_config()"
     found = re.search(r"'?\\?'(\w+)", message)
     key = found.group(1) if found else ""
     hint = re.search(r'Did you mean "(\w+)"', message)

@@ -1,6 +1,5 @@
 """What a sweep measured, collected chunk by chunk and written as tidy tables."""
 
-import dataclasses
 import json
 import os
 from pathlib import Path
@@ -147,5 +146,3 @@ def write_parquet(path: Path, table: pa.Table) -> None:
     temporary = path.with_name(f".{path.name}.tmp")
     pq.write_table(table, temporary, compression="zstd")
     os.replace(temporary, path)
-
-

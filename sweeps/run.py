@@ -89,7 +89,7 @@ def prepare(experiment: Experiment, placement: Placement) -> Sweep:
         .compile()
     )
     measure = jax.jit(loop.measure).lower(states, members, task, batch).compile()
-    memory = chunk.memory_analysis()
+    memory: Any = chunk.memory_analysis()
     return Sweep(
         experiment=experiment,
         placement=placement,
@@ -123,9 +123,7 @@ def make_loop(experiment: Experiment, placement: Placement, mesh: Mesh) -> Loop:
     )
 
 
-def run(
-    sweep: Sweep, on_snapshot: Callable[[Snapshot, np.ndarray], None]
-) -> Results:
+def run(sweep: Sweep, on_snapshot: Callable[[Snapshot, np.ndarray], None]) -> Results:
     """Trains to the end, measuring at step 0 and after every chunk.
 
     Args:

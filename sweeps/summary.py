@@ -88,8 +88,10 @@ def _nulls(results: Results, name: str, chosen: np.ndarray) -> dict[str, Any]:
 
 
 def _onset_step(results: Results, chosen: np.ndarray) -> dict[str, float | None]:
-    """Quartiles of the first collapsed step, with members never collapsed as
-    censored at the end: a quantile that falls among them is None."""
+    """Quartiles of the first collapsed step.
+
+    Members never collapsed are censored at the end: a quantile among them is None.
+    """
     steps = np.sort(np.where(chosen, results.onset_steps, np.nan)[chosen])
     steps = np.where(np.isnan(steps), np.inf, steps)
 

@@ -51,7 +51,7 @@ def command(values: flags.FlagValues) -> int:
     for name in ("config", "workdir"):
         if not values[name].value:
             raise BadInput(f"--{name} is required")
-    sweep(values["config"].value, Path(values["workdir"].value))
+    sweep(values.config, Path(values.workdir))
     return 0
 
 
@@ -74,7 +74,7 @@ def sweep(
     started = time.time()
     console = console or Console()
     try:
-        claim_cores(config.sweep.devices)
+        claim_cores()
         experiment = build_experiment(config)
         placement = choose_placement(
             config.sweep.devices, config.sweep.width, experiment.grid.members
@@ -233,7 +233,8 @@ def _example(prepared: Sweep, results: Results, index: int) -> tuple[str, np.nda
             tokens,
         )
     )(*one, np.asarray(prepared.batch[0][0]))
-    title = f"{grid.axis.knob} = {grid.axis.values[index]:.3g}, seed {grid.init_seed[member]}"
+    value, seed = grid.axis.values[index], grid.init_seed[member]
+    title = f"{grid.axis.knob} = {value:.3g}, seed {seed}"
     if layers.size > 1:
         title += f", layer {layer}, head {head}"
     return title, np.asarray(matrices[layer, head])

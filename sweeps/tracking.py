@@ -57,7 +57,7 @@ class _Names:
     sweep: str
     project: str
     entity: str | None
-    mode: str
+    mode: Any
     directory: Path
 
 
@@ -133,9 +133,7 @@ class WandbTracker:
     def finish(self, summary: dict[str, Any], figures: list[Path]) -> None:
         """Logs the onset curve against the knob, the figures, and closes all runs."""
         for point in summary["curve"]:
-            self._curve.log(
-                {summary["knob"]: point["value"], **curve_metrics(point)}
-            )
+            self._curve.log({summary["knob"]: point["value"], **curve_metrics(point)})
         for name, value in summary["onset"].items():
             self._curve.summary[f"critical/{name}"] = value
         self._curve.log({p.stem: wandb.Image(str(p)) for p in figures})

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import platform
 import shutil
 import subprocess
@@ -14,6 +13,7 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
+from sweeps.placement import cores
 from sweeps.results import write_json
 from train.tasks import Task
 
@@ -91,7 +91,9 @@ def read_manifest(workdir: Path) -> dict[str, Any]:
         manifest = json.loads((workdir / MANIFEST).read_text())
         manifest["fingerprint"], manifest["config"], manifest["complete"]
     except (ValueError, KeyError, TypeError, OSError) as error:
-        raise ValueError(f"workdir={workdir}: {MANIFEST} is damaged ({error})") from None
+        raise ValueError(
+            f"workdir={workdir}: {MANIFEST} is damaged ({error})"
+        ) from None
     return manifest
 
 
@@ -119,7 +121,7 @@ def write_manifest(
         "device": {
             "platform": jax.default_backend(),
             "kind": jax.devices()[0].device_kind,
-            "cores": len(os.sched_getaffinity(0)),
+            "cores": cores(),
         },
         **facts,
     }

@@ -1,0 +1,1 @@
+"""Learning: one jit-compiled loop around any router."""

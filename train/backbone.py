@@ -52,9 +52,6 @@ class BackboneConfig:
     dtype: Any = jnp.float32
 
     def __post_init__(self) -> None:
-        for name in ("vocabulary", "length", "width", "layers"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"model.{name}={getattr(self, name)}: at least 1")
         if self.positions not in POSITIONS:
             raise ValueError(
                 f"model.positions={self.positions!r}: one of {', '.join(POSITIONS)}"
@@ -136,7 +133,7 @@ class Backbone(nn.Module):
         x = embedding[tokens]  # [B, T, D]
         if config.positions == "learned":
             positions = self.param("positions", normal, (config.length, width))
-            x = x + positions[:length]
+            x = x + positions[None, :length]
         traces = []
         for layer in range(config.layers):
             router = self.token(width=width, name=f"token_{layer}")

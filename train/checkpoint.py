@@ -14,7 +14,7 @@ def save(path: Path, tree: Any) -> None:
       path: the checkpoint's own folder.
       tree: any pytree of arrays; typed PRNG keys included.
     """
-    ocp.save_pytree(path.absolute(), tree, overwrite=True)
+    ocp.save(path.absolute(), tree, overwrite=True)
 
 
 def load(path: Path, like: Any) -> Any:
@@ -25,7 +25,7 @@ def load(path: Path, like: Any) -> Any:
       like: a tree of arrays or `jax.ShapeDtypeStruct` with the wanted shapes, dtypes
         and shardings.
     """
-    return ocp.load_pytree(path.absolute(), jax.tree.map(_abstract, like))
+    return ocp.load(path.absolute(), jax.tree.map(_abstract, like))
 
 
 def _abstract(leaf: Any) -> jax.ShapeDtypeStruct:

@@ -39,9 +39,8 @@ def measure(
     def on_sequence(
         knobs: Knobs, sequence: Array, following: Array
     ) -> dict[str, Array]:
-        logits, traces = model.apply(
-            {"params": params}, sequence[None], geometry, knobs
-        )
+        outputs: Any = model.apply({"params": params}, sequence[None], geometry, knobs)
+        logits, traces = outputs
         layers = [signature(t.routing, t.output, geometry) for t in traces]
         measures = jax.tree.map(lambda *values: jnp.stack(values), *layers)
         return {"loss/held_out": next_token_loss(logits, following[None]), **measures}
@@ -60,5 +59,6 @@ def routing_example(
     model: Backbone, params: Any, knobs: Knobs, geometry: Geometry, tokens: Array
 ) -> Array:
     """Routing matrices ``[L, H, T, S]`` of one sequence ``tokens [T]``."""
-    _, traces = model.apply({"params": params}, tokens[None], geometry, knobs)
+    outputs: Any = model.apply({"params": params}, tokens[None], geometry, knobs)
+    _, traces = outputs
     return jnp.stack([trace.routing.weights[0] for trace in traces])

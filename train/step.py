@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import optax
 from flax import struct
 
-from routers.base import Array, Geometry, Knobs
+from routers.base import Array, Geometry
 from train.backbone import Backbone, next_token_loss
 
 ALIVE = -1
@@ -125,7 +125,7 @@ def train_step(
     warm = jnp.minimum(1.0, (state.step + 1) / max(warmup, 1))
     rate = member.learning_rate * warm
     params = jax.tree.map(lambda p, d: p - rate * d, state.params, direction)
-    finite = jnp.isfinite(loss) & jnp.isfinite(optax.global_norm(gradient))
+    finite = jnp.isfinite(loss) & jnp.isfinite(optax.tree.norm(gradient))
     moving = finite & (state.diverged == ALIVE)
     # A select, not a cond: under vmap both branches would run anyway.
     params, moments = jax.tree.map(

@@ -1,5 +1,7 @@
-"""Concentration of routing on few sources. Column measures are primary: where a
-brake turns the matrix into the identity every row is sharp and there is no hub.
+"""Concentration of routing on few sources.
+
+Column measures are primary: where a brake turns the matrix into the identity every
+row is sharp and there is no hub.
 
 References: Gu et al. 2025, When Attention Sink Emerges (arXiv 2410.10781).
 """
@@ -26,7 +28,7 @@ def importance(weights: Array, mask: Array) -> Array:
       ``alpha [H, S]``; 0 for a source that nobody can see.
     """
     readers = jnp.sum(mask, axis=0)
-    return jnp.sum(weights, axis=-2) / jnp.maximum(readers, 1)
+    return jnp.sum(weights, axis=-2) / jnp.maximum(readers, 1)[None]
 
 
 def hub(importance: Array) -> Array:

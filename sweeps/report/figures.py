@@ -14,12 +14,12 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 INK = "#222222"
 COLLAPSED, FREE, DIVERGED = "#c1432e", "#2b6a99", "#999999"
-NULL_STYLE = {
+NULL_STYLE: Any = {
     "uniform": ("#7a7a7a", ":", "null: uniform"),
     "brake_only": ("#3f8f5b", "--", "null: brake only"),
     "untrained": ("#b58900", "-.", "null: untrained"),
 }
-STYLE = {
+STYLE: Any = {
     "figure.dpi": 160,
     "font.size": 9,
     "axes.spines.top": False,
@@ -109,15 +109,27 @@ def draw_figures(
     return paths
 
 
+def _legend_above(axes: Axes, columns: int) -> None:
+    """A legend over the axes, where no point can lie under it."""
+    axes.legend(
+        loc="lower left",
+        bbox_to_anchor=(-0.02, 1.0),
+        ncols=columns,
+        columnspacing=1.2,
+        handletextpad=0.5,
+        borderaxespad=0.3,
+    )
+
+
 def _shade_onset(axes: Axes, onset: dict[str, Any], scale: KnobScale) -> None:
     """The critical value and its interval; an open end runs to the axis' edge."""
     if onset["estimate"] is None:
         return
     low, high = axes.get_xlim()
-    left = low if onset["low"] is None else scale(onset["low"])
-    right = high if onset["high"] is None else scale(onset["high"])
+    left = low if onset["low"] is None else float(scale(onset["low"]))
+    right = high if onset["high"] is None else float(scale(onset["high"]))
     axes.axvspan(left, right, color="#f2e3c6", zorder=0, lw=0)
-    axes.axvline(scale(onset["estimate"]), color="#a8741a", lw=1.2, zorder=1)
+    axes.axvline(float(scale(onset["estimate"])), color="#a8741a", lw=1.2, zorder=1)
 
 
 def _jitter(members: dict[str, np.ndarray], scale: KnobScale) -> np.ndarray:
@@ -130,23 +142,34 @@ def _jitter(members: dict[str, np.ndarray], scale: KnobScale) -> np.ndarray:
 
 
 def _onset(summary: dict[str, Any], members: dict[str, Any], scale: KnobScale) -> Any:
-    figure, (top, bottom, price) = plt.subplots(
-        3, 1, figsize=(5.2, 6.4), sharex=True, height_ratios=(3, 2, 1.4)
+    figure, (top, middle, bottom) = plt.subplots(
+        3, 1, figsize=(5.2, 6.6), sharex=True, height_ratios=(3, 2, 1.4)
     )
-    curve, knob = summary["curve"], summary["knob"]
-    values = np.asarray([point["value"] for point in curve])
-    x = scale(values)
-    for axes in (top, bottom, price):
-        scale.dress(axes, knob if axes is price else "")
+    for axes in (top, middle, bottom):
+        scale.dress(axes, summary["knob"] if axes is bottom else "")
         _shade_onset(axes, summary["onset"], scale)
+    _hub_mass(top, summary, members, scale)
+    _fraction(middle, summary["curve"], scale)
+    _loss(bottom, summary["curve"], scale)
+    figure.suptitle(_title(summary), x=0.02, ha="left", fontsize=9)
+    figure.align_ylabels()
+    return figure
+
+
+def _hub_mass(
+    axes: Axes, summary: dict[str, Any], members: dict[str, Any], scale: KnobScale
+) -> None:
+    """Every seed's hub mass, the threshold, and the three criterion nulls."""
+    curve, criterion = summary["curve"], summary["criterion"]
+    x = scale([point["value"] for point in curve])
     for null, (color, line, label) in NULL_STYLE.items():
         high = [point["nulls"].get(null, {}).get("high", np.nan) for point in curve]
-        top.plot(x, high, line, color=color, lw=1.1, label=f"{label}, .99 quantile")
-    threshold = summary["criterion"]["hub_mass"]
-    top.axhline(threshold, color=INK, lw=0.7)
-    top.text(
-        top.get_xlim()[1], threshold, f" {threshold:g}", va="center", fontsize=7.5
-    )
+        label = f"{label}, {criterion['quantile']:g} quantile"
+        axes.plot(x, high, line, color=color, lw=1.1, label=label)
+    threshold = criterion["hub_mass"]
+    axes.axhline(threshold, color=INK, lw=0.7)
+    right = axes.get_xlim()[1]
+    axes.text(right, threshold, f" {threshold:g}", va="center", fontsize=7.5)
     position = _jitter(members, scale)
     kinds = (
         ("collapsed", members["collapsed"], COLLAPSED, "o"),
@@ -155,7 +178,7 @@ def _onset(summary: dict[str, Any], members: dict[str, Any], scale: KnobScale) -
     )
     for label, chosen, color, marker in kinds:
         if chosen.any():
-            top.plot(
+            axes.plot(
                 position[chosen],
                 members["hub_mass"][chosen],
                 marker,
@@ -164,28 +187,38 @@ def _onset(summary: dict[str, Any], members: dict[str, Any], scale: KnobScale) -
                 color=color,
                 label=f"one seed, {label}",
             )
-    top.set_ylim(-0.02, 1.02)
-    top.set_ylabel("hub mass")
-    top.set_title(_title(summary))
-    top.legend(loc="upper right")
+    axes.set_ylim(-0.02, 1.02)
+    axes.set_ylabel("hub mass")
+    _legend_above(axes, columns=2)
+
+
+def _fraction(axes: Axes, curve: list[dict[str, Any]], scale: KnobScale) -> None:
+    """Share of seeds collapsed, with its exact interval; 0 is not joined up."""
+    values = np.asarray([point["value"] for point in curve])
     alive = np.asarray([p["members"] - p["diverged"] for p in curve])
-    fraction = np.asarray([p["collapsed"] for p in curve]) / np.maximum(alive, 1)
-    fraction = np.where(alive > 0, fraction, np.nan)
-    low = np.asarray([p["fraction"]["low"] for p in curve])
-    high = np.asarray([p["fraction"]["high"] for p in curve])
-    bottom.vlines(x, low, high, color=COLLAPSED, lw=1, alpha=0.55)
-    bottom.plot(x, fraction, "o", ms=4, color=COLLAPSED)
-    positive = values > 0
-    bottom.plot(x[positive], fraction[positive], "-", lw=1, color=COLLAPSED)
-    bottom.axhline(0.5, color=INK, lw=0.7)
-    bottom.set_ylim(-0.04, 1.04)
-    bottom.set_ylabel("collapse fraction\n(exact 95 %)")
-    loss = {k: [_number(p["loss"][k]) for p in curve] for k in ("low", "median", "high")}
-    price.vlines(x, loss["low"], loss["high"], color=FREE, lw=1, alpha=0.55)
-    price.plot(x, loss["median"], "o", ms=3.5, color=FREE)
-    price.set_ylabel("held-out loss\n(nats, quartiles)")
-    figure.align_ylabels()
-    return figure
+    collapsed = np.asarray([p["collapsed"] for p in curve])
+    fraction = np.where(alive > 0, collapsed / np.maximum(alive, 1), np.nan)
+    x = scale(values)
+    low = [point["fraction"]["low"] for point in curve]
+    high = [point["fraction"]["high"] for point in curve]
+    axes.vlines(x, low, high, color=COLLAPSED, lw=1, alpha=0.55)
+    axes.plot(x, fraction, "o", ms=4, color=COLLAPSED)
+    axes.plot(x[values > 0], fraction[values > 0], "-", lw=1, color=COLLAPSED)
+    axes.axhline(0.5, color=INK, lw=0.7)
+    axes.set_ylim(-0.04, 1.04)
+    axes.set_ylabel("collapse fraction\n(exact 95 %)")
+
+
+def _loss(axes: Axes, curve: list[dict[str, Any]], scale: KnobScale) -> None:
+    """The price: held-out loss, median and quartiles over seeds."""
+    x = scale([point["value"] for point in curve])
+    low, median, high = (
+        [_number(point["loss"][key]) for point in curve]
+        for key in ("low", "median", "high")
+    )
+    axes.vlines(x, low, high, color=FREE, lw=1, alpha=0.55)
+    axes.plot(x, median, "o", ms=3.5, color=FREE)
+    axes.set_ylabel("held-out loss\n(nats, quartiles)")
 
 
 def _number(value: float | None) -> float:
@@ -237,8 +270,9 @@ def _onset_step(
     axes.axhline(end, color=INK, lw=0.7)
     axes.set_ylim(0, end * 1.12)
     axes.set_ylabel("onset step (first measured collapsed)")
-    axes.legend(loc="center right")
-    axes.set_title(f"{summary['router']}: onset in training")
+    _legend_above(axes, columns=3)
+    title = f"{summary['router']}: onset in training"
+    figure.suptitle(title, x=0.02, y=1.04, ha="left", fontsize=9)
     return figure
 
 
@@ -248,7 +282,7 @@ def _routing(examples: list[tuple[str, np.ndarray]]) -> Any:
     )
     for axes, (title, matrix) in zip(panels[0], examples, strict=True):
         image = axes.imshow(
-            matrix, cmap="magma_r", vmin=0, vmax=1, interpolation="nearest"
+            matrix, cmap="Blues", vmin=0, vmax=1, interpolation="nearest"
         )
         axes.set_title(title)
         axes.set_xlabel("source position")

@@ -47,22 +47,25 @@ def closing_table(summary: dict[str, Any]) -> Table:
     table = Table(
         title=f"{summary['router']}: collapse against {summary['knob']}",
         caption=(
-            "median (quartiles over seeds); null: largest "
-            f"{summary['criterion']['quantile']:g} quantile of the criterion nulls"
+            "hubs: seeds collapsed, with the exact 95 % interval in percent; medians "
+            "(quartiles) over seeds; null: the largest "
+            f"{summary['criterion']['quantile']:g} quantile of the criterion nulls; "
+            "rank: effective rank; key cv: key norms' sd/mean; loss: held out, nats; "
+            "onset: first measured step collapsed"
         ),
         box=SIMPLE_HEAD,
         padding=(0, 1, 0, 0),
     )
     for heading in (
         summary["knob"].rpartition(".")[2],
-        "collapsed\nof seeds",
+        "hubs",
         "95 %",
         "hub mass",
         "null",
-        "eff.\nrank",
-        "key-norm\nvar.",
-        "held-out\nloss",
-        "onset\nstep",
+        "rank",
+        "key cv",
+        "loss",
+        "onset",
     ):
         table.add_column(heading, justify="right", no_wrap=True)
     for point in summary["curve"]:
@@ -78,7 +81,7 @@ def _cells(point: dict[str, Any]) -> list[str]:
     return [
         f"{point['value']:.4g}",
         f"{point['collapsed']}/{alive}" + "!" * bool(point["diverged"]),
-        f"{fraction['low']:.2f}–{fraction['high']:.2f}",
+        f"{100 * fraction['low']:.0f}–{100 * fraction['high']:.0f}",
         f"{_show(hub['median'])} ({_show(hub['low'])}–{_show(hub['high'])})",
         _show(max(nulls) if nulls else None),
         _show(point.get("effective_rank", {}).get("median"), 1),
@@ -89,7 +92,11 @@ def _cells(point: dict[str, Any]) -> list[str]:
 
 
 def _show(value: float | None, digits: int = 2) -> str:
-    return "–" if value is None else f"{value:.{digits}f}"
+    """A number without the zero before its point, or a dash."""
+    if value is None:
+        return "–"
+    text = f"{value:.{digits}f}"
+    return text[1:] if text.startswith("0.") else text
 
 
 def print_findings(console: Console, summary: dict[str, Any]) -> None:

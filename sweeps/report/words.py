@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sweeps.criterion import NULLS
+from sweeps.criterion import NULLS, UNTRAINED
 
 
 def describe(summary: dict[str, Any]) -> list[str]:
@@ -70,24 +70,30 @@ def _asymptote(summary: dict[str, Any]) -> list[str]:
 
 
 def _other_parts(summary: dict[str, Any]) -> list[str]:
-    """Rank and key norms at the most collapsed value, beside their nulls."""
+    """Rank and key norms at the most collapsed value, beside their nulls.
+
+    Nulls made by knobs leave the keys of the first layer as they are, so key norms
+    have one null to be compared with, the untrained network.
+    """
     point = max(summary["curve"], key=lambda p: (p["collapsed"], -p["value"]))
+    parts = (
+        ("effective_rank", "effective rank of the routed output", "low", NULLS),
+        ("key_norm_cv", "variation of key norms", "high", (UNTRAINED,)),
+    )
     sentences = []
-    for name, label, side in (
-        ("effective_rank", "effective rank of the routed representation", "low"),
-        ("key_norm_cv", "variation of key norms", "high"),
-    ):
+    for name, label, side, nulls in parts:
         part = point.get(name)
-        if not part or part["median"] is None or not part["nulls"]:
+        if not part or part["median"] is None:
             continue
-        bounds = [part["nulls"][null][side] for null in NULLS]
-        bound = min(bounds) if side == "low" else max(bounds)
+        bounds = {null: part["nulls"][null][side] for null in nulls}
+        nearest = (min if side == "low" else max)(bounds, key=lambda n: bounds[n])
+        bound = bounds[nearest]
         beyond = part["median"] < bound if side == "low" else part["median"] > bound
         sentences.append(
             f"At {summary['knob']} = {point['value']:g} the {label} is "
             f"{part['median']:.3g} (quartiles {part['low']:.3g} to "
-            f"{part['high']:.3g}), {'beyond' if beyond else 'not beyond'} all nulls "
-            f"(their extreme quantile {bound:.3g})."
+            f"{part['high']:.3g}), {'' if beyond else 'not '}beyond the extreme "
+            f"quantile of its {nearest.replace('_', ' ')} null, {bound:.3g}."
         )
     return sentences
 

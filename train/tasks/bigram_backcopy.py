@@ -76,8 +76,9 @@ class BigramBackcopy(struct.PyTreeNode):
 
 def invert(cumulative: Array, u: Array) -> Array:
     """Inverse of cumulative distributions ``[..., V]`` at ``u [B]``, int32 ``[B]``."""
-    index = jnp.sum(cumulative <= u[:, None], axis=-1)
-    return jnp.minimum(index, cumulative.shape[-1] - 1).astype(jnp.int32)
+    table = jnp.broadcast_to(cumulative, (*u.shape, cumulative.shape[-1]))
+    index = jnp.sum(table <= u[:, None], axis=-1)
+    return jnp.minimum(index, table.shape[-1] - 1).astype(jnp.int32)
 
 
 def from_counts(

@@ -1,0 +1,213 @@
+"""The compiled loop: members do not influence each other, data or initialisation."""
+
+import dataclasses
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from routers import Attention, neutral_knobs
+from sweeps.placement import Placement, make_mesh, make_spread, place, replicate
+from train.backbone import Backbone, BackboneConfig, next_token_loss
+from train.loop import DATA, EVALUATION, INIT, Loop, seed_keys, stream_key
+from train.step import ALIVE, Member, OptimizerConfig, TrainState, make_optimizer
+from train.tasks.bigram_backcopy import (
+    BigramBackcopy,
+    dirichlet_statistics,
+    from_counts,
+)
+
+STEPS, BATCH = 5, 4
+
+
+def make_task(seed: int = 0) -> BigramBackcopy:
+    statistics = dirichlet_statistics(8, 0.3, seed)
+    return from_counts(*statistics, triggers=2, trigger_mass=0.4, length=12)
+
+
+def make_members(brakes: list[float], seeds: list[int], rate: float = 1e-2) -> Member:
+    count = len(brakes)
+    knobs = {
+        f"token.{name}": jnp.full(count, value)
+        for name, value in neutral_knobs(Attention).items()
+    }
+    return Member(
+        knobs=knobs | {"token.brake": jnp.asarray(brakes, jnp.float32)},
+        init_key=seed_keys(stream_key(0, INIT), jnp.asarray(seeds)),
+        stream=jnp.zeros(count, jnp.int32),
+        learning_rate=jnp.full(count, rate, jnp.float32),
+    )
+
+
+def make_loop(placement: Placement, steps: int = STEPS) -> Loop:
+    model = Backbone(
+        BackboneConfig(vocabulary=9, length=12, width=16, layers=2),
+        functools.partial(Attention),
+    )
+    spread = make_spread(placement, make_mesh(placement))
+    return Loop(model, make_optimizer(OptimizerConfig()), 0, steps, BATCH, spread)
+
+
+def streams(count: int = 1) -> jax.Array:
+    return seed_keys(stream_key(0, DATA), jnp.arange(count))
+
+
+@functools.cache
+def compiled(placement: Placement, steps: int) -> tuple[Any, Any]:
+    loop = make_loop(placement, steps)
+    return jax.jit(loop.init), jax.jit(loop.chunk)
+
+
+def train(
+    members: Member, placement: Placement, steps: int = STEPS, chunks: int = 1
+) -> tuple[TrainState, np.ndarray]:
+    init, chunk = compiled(placement, steps)
+    mesh, losses = make_mesh(placement), []
+    members = place(mesh, members)
+    task, keys = replicate(mesh, (make_task(), streams()))
+    state = init(members, task)
+    for index in range(chunks):
+        first = replicate(mesh, jnp.int32(index * steps))
+        state, loss = chunk(state, members, task, keys, first)
+        losses.append(np.asarray(loss))
+    return jax.device_get(state), np.concatenate(losses, axis=1)
+
+
+BRAKES, SEEDS = [0.0, 0.3, 0.0, 3.0], [0, 0, 1, 1]
+
+
+@pytest.mark.parametrize(
+    "placement", [Placement(1, 4), Placement(2, 1), Placement(2, 2), Placement(1, 2)]
+)
+def test_together_equals_one_by_one(placement: Placement) -> None:
+    _, together = train(make_members(BRAKES, SEEDS), placement)
+    for member in range(4):
+        alone = make_members([BRAKES[member]], [SEEDS[member]])
+        _, losses = train(alone, Placement(1, 1))
+        np.testing.assert_allclose(together[member], losses[0], rtol=1e-5, atol=1e-6)
+
+
+def test_chunks_do_not_change_the_data() -> None:
+    members = make_members(BRAKES, SEEDS)
+    _, whole = train(members, Placement(1, 1), steps=6, chunks=1)
+    _, parts = train(members, Placement(1, 1), steps=2, chunks=3)
+    np.testing.assert_allclose(whole, parts, rtol=1e-5, atol=1e-6)
+
+
+def test_seeds_are_paired_across_values() -> None:
+    """One seed starts from the same parameters and sees the same batches."""
+    loop, task = make_loop(Placement(1, 1)), make_task()
+    params = jax.jit(loop.init)(make_members(BRAKES, SEEDS), task).params
+    for leaf in jax.tree.leaves(params):
+        np.testing.assert_array_equal(leaf[0], leaf[1])
+        np.testing.assert_array_equal(leaf[2], leaf[3])
+    embedding = params["embedding"]
+    assert not np.array_equal(embedding[0], embedding[2])
+    _, losses = train(make_members([0.3, 0.3], [5, 5]), Placement(1, 1))
+    np.testing.assert_array_equal(losses[0], losses[1])
+
+
+def test_streams_of_randomness_are_separate() -> None:
+    keys = [
+        jax.random.key_data(stream_key(0, s)).tolist() for s in (INIT, DATA, EVALUATION)
+    ]
+    assert len({tuple(key) for key in keys}) == 3
+
+
+def test_data_streams_give_other_batches() -> None:
+    members = make_members([0.3, 0.3], [5, 5])
+    members = members.replace(stream=jnp.asarray([0, 1], jnp.int32))
+    loop, task = make_loop(Placement(1, 1)), make_task()
+    state = jax.jit(loop.init)(members, task)
+    _, losses = jax.jit(loop.chunk)(state, members, task, streams(2), jnp.int32(0))
+    assert not np.allclose(losses[0], losses[1])
+
+
+@dataclasses.dataclass
+class Tally:
+    count: int = 0
+
+
+def test_one_trace_serves_every_value_seed_and_table() -> None:
+    tally = Tally()
+
+    class Counted(Attention):
+        def project(self, x: jax.Array) -> Any:
+            tally.count += 1
+            return super().project(x)
+
+    base = make_loop(Placement(1, 1))
+    model = Backbone(base.model.config, functools.partial(Counted))
+    loop = dataclasses.replace(base, model=model)
+    init, chunk = jax.jit(loop.init), jax.jit(loop.chunk)
+    members, task = make_members(BRAKES, SEEDS), make_task()
+    state = init(members, task)
+    before = tally.count
+    chunk(state, members, task, streams(), jnp.int32(0))
+    once = tally.count - before
+    assert once > 0
+    other = make_members([9.0, 1.0, 0.5, 0.1], [7, 8, 9, 10], rate=1e-4)
+    chunk(init(other, task), other, make_task(seed=3), streams(), jnp.int32(50))
+    assert tally.count - before == once
+
+
+def test_a_diverging_member_freezes_and_leaves_others_alone() -> None:
+    wild = make_members([0.3, 0.3], [0, 1])
+    wild = wild.replace(learning_rate=jnp.asarray([1e-2, 1e38], jnp.float32))
+    state, losses = train(wild, Placement(1, 1), steps=8)
+    _, calm = train(make_members([0.3], [0]), Placement(1, 1), steps=8)
+    np.testing.assert_allclose(losses[0], calm[0], rtol=1e-5, atol=1e-6)
+    assert state.diverged[0] == ALIVE
+    assert 0 < state.diverged[1] < 8
+    for leaf in jax.tree.leaves(state.params):
+        assert np.isfinite(leaf).all()
+    # More training moves the neighbour and not the frozen member.
+    longer, _ = train(wild, Placement(1, 1), steps=8, chunks=2)
+    kernel, later = state.params["embedding"], longer.params["embedding"]
+    np.testing.assert_array_equal(kernel[1], later[1])
+    assert not np.array_equal(kernel[0], later[0])
+
+
+def test_training_never_pays_for_routing() -> None:
+    """The compiled chunk costs the same with a router that cannot route."""
+
+    class Blind(Attention):
+        def route(self, features: Any, geometry: Any, knobs: Any) -> None:  # type: ignore[override]
+            return None
+
+    costs = []
+    for router in (Attention, Blind):
+        base = make_loop(Placement(1, 1))
+        model = Backbone(base.model.config, functools.partial(router))
+        loop = dataclasses.replace(base, model=model)
+        members, task = make_members(BRAKES, SEEDS), make_task()
+        state = jax.eval_shape(loop.init, members, task)
+        arguments = (state, members, task, streams(), jnp.int32(0))
+        compiled = jax.jit(loop.chunk).lower(*arguments).compile()
+        costs.append(compiled.cost_analysis()["flops"])
+    assert costs[0] == costs[1]
+
+
+def test_measurement_covers_nulls_layers_and_heads() -> None:
+    loop, task = make_loop(Placement(1, 1)), make_task()
+    members = make_members(BRAKES, SEEDS)
+    state = jax.jit(loop.init)(members, task)
+    batch = task.sample(jax.random.key(9), 6)
+    measured = jax.jit(loop.measure)(state, members, task, batch)
+    assert measured["loss/held_out"].shape == (4, 3, 6)
+    hub_mass = measured["concentration/hub_mass"]
+    assert hub_mass.shape == (4, 3, 6, 2, 1)
+    harmonic = (1 / np.arange(1, 13)).sum() / 12
+    np.testing.assert_allclose(hub_mass[:, 1], harmonic, rtol=1e-5)
+    # The brake-only null of an unbraked member is the uniform one.
+    np.testing.assert_allclose(hub_mass[0, 2], harmonic, rtol=1e-5)
+    assert (hub_mass[3, 2] < harmonic).all()
+
+
+def test_loss_is_cross_entropy_in_nats() -> None:
+    logits = jnp.log(jnp.asarray([[[0.5, 0.25, 0.25]]]))
+    loss = next_token_loss(logits, jnp.asarray([[1]]))
+    np.testing.assert_allclose(loss, np.log(4), rtol=1e-6)

@@ -1,0 +1,127 @@
+"""Signature measures against closed forms and independent float64 references."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from routers import Routing, causal_geometry
+from routers.signature import REDUCE, collapse, concentration, norms, signature
+from routers.signature.nulls import VARIANTS, variants
+
+
+def uniform_causal(length: int) -> np.ndarray:
+    return np.tril(np.ones((length, length))) / np.arange(1, length + 1)[:, None]
+
+
+def test_uniform_causal_routing_has_its_closed_forms() -> None:
+    weights = jnp.asarray(uniform_causal(64), jnp.float32)[None]
+    importance = concentration.importance(weights, causal_geometry(64).mask)
+    harmonic = (1 / np.arange(1, 65)).sum()
+    np.testing.assert_allclose(
+        concentration.hub_mass(importance), [harmonic / 64], rtol=1e-5
+    )
+    assert concentration.hub(importance)[0] == 0
+    np.testing.assert_allclose(concentration.hhi(weights), [1.93], atol=5e-3)
+    longer = jnp.asarray(uniform_causal(256), jnp.float32)[None]
+    np.testing.assert_allclose(concentration.hhi(longer), [1.98], atol=5e-3)
+
+
+def test_a_sink_a_diagonal_and_no_reader() -> None:
+    eye, sink = np.eye(12), np.zeros((12, 12))
+    sink[:, 0] = 1
+    weights = jnp.asarray(np.stack([eye, sink]), jnp.float32)
+    mask = causal_geometry(12).mask
+    importance = concentration.importance(weights, mask)
+    np.testing.assert_allclose(concentration.hub_mass(importance)[1], 1.0)
+    assert concentration.hub_mass(importance)[0] < 0.2
+    np.testing.assert_allclose(concentration.hhi(weights), [1.0, 12.0], rtol=1e-6)
+    np.testing.assert_array_equal(
+        concentration.first_source_sinks(importance), [0.0, 1.0]
+    )
+    nobody = concentration.importance(weights * 0, jnp.zeros((12, 12), bool))
+    np.testing.assert_array_equal(nobody, np.zeros((2, 12)))
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    seed=st.integers(0, 2**31 - 1), rows=st.integers(1, 9), columns=st.integers(1, 9)
+)
+def test_effective_rank_equals_numpy(seed: int, rows: int, columns: int) -> None:
+    x = np.random.default_rng(seed).normal(size=(rows, columns)).astype(np.float32)
+    values = np.linalg.svd(x.astype(np.float64), compute_uv=False)
+    share = values / values.sum()
+    wanted = np.exp(-(share[share > 0] * np.log(share[share > 0])).sum())
+    np.testing.assert_allclose(
+        collapse.effective_rank(jnp.asarray(x)), wanted, rtol=1e-4
+    )
+
+
+def test_effective_rank_limits() -> None:
+    np.testing.assert_allclose(collapse.effective_rank(jnp.eye(7)), 7.0, rtol=1e-5)
+    rank_one = jnp.outer(jnp.arange(1.0, 6.0), jnp.ones(4))
+    # float32 leaves singular values of about 1e-7 beside the one.
+    np.testing.assert_allclose(collapse.effective_rank(rank_one), 1.0, atol=2e-5)
+    np.testing.assert_allclose(collapse.effective_rank(jnp.zeros((5, 4))), 1.0)
+
+
+def test_effective_rank_does_not_batch_under_nested_vmap() -> None:
+    x = jax.random.normal(jax.random.key(0), (3, 4, 6, 5))
+    nested = jax.vmap(jax.vmap(collapse.effective_rank))(x)
+    alone = [[collapse.effective_rank(m) for m in row] for row in x]
+    np.testing.assert_allclose(nested, np.asarray(alone), rtol=1e-6)
+
+
+def test_key_norm_measures() -> None:
+    key_norms = jnp.asarray([[2.0, 2.0, 2.0, 2.0], [8.0, 1.0, 1.0, 2.0]])
+    np.testing.assert_allclose(
+        norms.variation(key_norms), np.std(key_norms, -1) / np.mean(key_norms, -1)
+    )
+    ratio = norms.hub_log_ratio(key_norms, jnp.asarray([0.0, 0.0]))
+    np.testing.assert_allclose(ratio, [0.0, np.log(8 / 1.5)], rtol=1e-6)
+    zero = norms.hub_log_ratio(jnp.zeros((1, 4)), jnp.zeros(1))
+    assert np.isfinite(zero).all()
+
+
+def test_signature_names_are_those_it_can_reduce() -> None:
+    weights = jnp.asarray(uniform_causal(12), jnp.float32)[None, None]
+    output, geometry = jnp.ones((1, 12, 3)), causal_geometry(12)
+    full = signature(Routing(weights, key_norms=jnp.ones((1, 1, 12))), output, geometry)
+    assert set(full) == set(REDUCE)
+    assert {value.shape for value in full.values()} == {(1,)}
+    without_keys = signature(Routing(weights), output, geometry)
+    assert {name for name in full if name not in without_keys} == {
+        "norms/key_norm_cv",
+        "norms/hub_key_log_ratio",
+    }
+
+
+def test_null_variants_change_content_and_brake_only() -> None:
+    knobs = {
+        name: jnp.asarray(value, jnp.float32)
+        for name, value in {
+            "token.brake": 0.7,
+            "token.content": 1.0,
+            "token.null_sink": 0.5,
+            "depth.brake": 2.0,
+        }.items()
+    }
+    rows = variants(knobs)
+    assert VARIANTS == ("", "uniform", "brake_only")
+    np.testing.assert_allclose(rows["token.brake"], [0.7, 0.0, 0.7])
+    np.testing.assert_allclose(rows["token.content"], [1.0, 0.0, 0.0])
+    np.testing.assert_allclose(rows["token.null_sink"], [0.5, 0.5, 0.5])
+    np.testing.assert_allclose(rows["depth.brake"], [2.0, 0.0, 2.0])
+
+
+@pytest.mark.parametrize("heads", [1, 3])
+def test_measures_are_finite_on_degenerate_routing(heads: int) -> None:
+    weights = jnp.zeros((1, heads, 12, 12)).at[..., 0].set(1.0)
+    values = signature(
+        Routing(weights, key_norms=jnp.zeros((1, heads, 12))),
+        jnp.zeros((1, 12, 4)),
+        causal_geometry(12),
+    )
+    assert all(np.isfinite(value).all() for value in values.values())
