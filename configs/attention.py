@@ -1,7 +1,28 @@
 """Attention over tokens: the distance brake against the attention sink, on real text.
 
-onset sweep --config=configs/attention.py --workdir=runs/attention
-onset sweep --config=configs/attention.py:full --workdir=runs/attention_full
+    onset sweep --config=configs/attention.py --workdir=runs/attention
+    onset sweep --config=configs/attention.py:full --workdir=runs/attention_full
+
+Time on 2 CPU cores: TIME.
+
+What comes out: FOUND.
+
+How the setting was found (2 seeds to 12 seeds each, 500 to 1000 steps, hub mass > .3
+at brakes .01 to .1; batch 16, T = 64, width 64, learned positions, clip 1 throughout):
+
+- random table, trigger mass .4 / .6, with the MLP, all matrices sd .1: 0/8, 4/8;
+  no clipping 4/8; the paper's recipe is bimodal over seeds here.
+- random table, trigger mass .6, MLP left out, matrices .1: 6/8.
+- **real text**, natural trigger share (.34), MLP left out, matrices .1: 7/8 after 400
+  steps at learning rate 3e-3 or 6e-3, 6/8 at T = 32, batch 32.
+- real text, MLP left out, router matrices .05: 8/8; .02: 12/12, and sooner. This is
+  the default. Four heads (.05): 8/8 at .01, 7/8 at .1. Random table, trigger mass .4,
+  matrices .05: 8/8.
+- real text **with** an MLP, matrices .05: hidden 4 D 0/8, hidden D 3/8 at .01 and 0/8
+  at .1 after 600 steps; the MLP can ignore what attention adds, so nothing parks.
+
+So two things decide: router matrices that start small, and no MLP to undo stray
+values. Thresholds and definitions were not part of the search.
 """
 
 from ml_collections import ConfigDict
@@ -23,7 +44,7 @@ def get_config(preset: str = "default") -> ConfigDict:
     if preset == "full":
         config.sweep.seeds = 16
         config.sweep.num = 16
-        config.train.steps = 1500
+        config.train.steps = 1200
     elif preset != "default":
         raise ValueError(f"preset {preset!r}: default or full")
     return config
