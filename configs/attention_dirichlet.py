@@ -1,6 +1,6 @@
 """Attention on a random bigram table: the other form of Bigram-Backcopy.
 
-    onset sweep --config=configs/attention_dirichlet.py --workdir=runs/dirichlet
+onset sweep --config=configs/attention_dirichlet.py --workdir=runs/dirichlet
 """
 
 from ml_collections import ConfigDict

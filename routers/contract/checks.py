@@ -1,124 +1,20 @@
-"""The executable contract: what every router must satisfy, as checks that explain.
+"""The checks: each takes a `Specimen` and returns None or one line with the culprit."""
 
-    for finding in examine(Attention(width=16)):
-        print(finding)
-
-Each check takes a `Specimen` and returns None, or one line with the offending value.
-A check that the router makes raise is a failure, with the error as its detail.
-"""
-
-import dataclasses
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from routers.base import Array, Geometry, Router, causal_geometry, neutral_knobs
+from routers.base import Array
+from routers.contract.specimen import Specimen, compiled
 
 BRAKES = (0.0, 1e-3, 1.0, 1e3)
 ABSOLUTE, RELATIVE = 1e-6, 1e-5
 
 
-class Finding(NamedTuple):
-    """The outcome of one check on one geometry kind; ``detail`` is empty if passed."""
-
-    check: str
-    kind: str
-    detail: str
-
-    @property
-    def passed(self) -> bool:
-        """Whether the router satisfies the check."""
-        return not self.detail
-
-
-@dataclasses.dataclass(frozen=True)
-class Specimen:
-    """A router with parameters, an input and a geometry it accepts.
-
-    ``apply(params, x, geometry, knobs)`` is the router's, compiled if it can be.
-    """
-
-    router: Router
-    params: Any
-    x: Array
-    geometry: Geometry
-    apply: Callable[..., Any]
-
-    def knobs(self, **changed: float) -> dict[str, Array]:
-        """Neutral knobs with some changed, as float32 scalars."""
-        new = {name: jnp.asarray(v, jnp.float32) for name, v in changed.items()}
-        return neutral_knobs(self.router) | new
-
-    def call(self, knobs: Mapping[str, Array], **changed: Any) -> Any:
-        """``(y, routing)`` of the router, with x or geometry changed."""
-        x = changed.get("x", self.x)
-        geometry = changed.get("geometry", self.geometry)
-        return self.apply(self.params, x, geometry, knobs)
-
-    def every_knob(self) -> Iterator[tuple[str, dict[str, Array]]]:
-        """Labelled knob dicts: each knob at its ends and in between, then neutral."""
-        yield "neutral", self.knobs()
-        for name, knob in self.router.knobs.items():
-            high = knob.high if np.isfinite(knob.high) else max(10.0, knob.low + 1)
-            for value in (knob.low, 0.5 * (knob.low + high), high):
-                yield f"{name}={value:g}", self.knobs(**{name: value})
-
-
 Check = Callable[[Specimen], str | None]
-
-
-def ring_geometry(nodes: int) -> Geometry:
-    """Hop distances on a ring with self-loops, masked to two hops."""
-    apart = np.abs(np.arange(nodes)[:, None] - np.arange(nodes)[None])
-    hops = np.minimum(apart, nodes - apart)
-    return Geometry(jnp.asarray(hops, jnp.float32), jnp.asarray(hops <= 2), "graph")
-
-
-GEOMETRIES: Mapping[str, Callable[[int], Geometry]] = {
-    "causal": causal_geometry,
-    "graph": ring_geometry,
-}
-"""An example of every geometry kind, from its number of sources."""
-
-
-def specimen(router: Router, kind: str, sources: int = 12, seed: int = 0) -> Specimen:
-    """A router with random parameters and a random input of two units."""
-    init_key, x_key = jax.random.split(jax.random.key(seed))
-    x = jax.random.normal(x_key, (2, sources, router.width))
-    geometry = GEOMETRIES[kind](sources)
-    knobs = neutral_knobs(router)
-    params = router.init(init_key, x, geometry, knobs)
-    apply = _compiled(router.apply, params, x, geometry, knobs)
-    return Specimen(router, params, x, geometry, apply)
-
-
-def _compiled(function: Callable[..., Any], *arguments: Any) -> Callable[..., Any]:
-    """A compiled function, or the function itself where it cannot be traced.
-
-    What cannot be traced is `compiles_once`'s to tell; the other checks go on.
-    """
-    try:
-        jax.eval_shape(function, *arguments)
-    except Exception:
-        return function
-    return jax.jit(function)
-
-
-def examine(router: Router, seed: int = 0) -> list[Finding]:
-    """Runs the whole contract on a router, once for every geometry kind it accepts."""
-    findings = []
-    for kind in sorted(router.kinds):
-        subject = specimen(router, kind, seed=seed)
-        for name, check in CHECKS.items():
-            try:
-                detail = check(subject)
-            except Exception as error:  # a check must survive whatever a router does
-                detail = f"{type(error).__name__}: {str(error).splitlines()[0]}"
-            findings.append(Finding(name, kind, detail or ""))
-    return findings
 
 
 def _difference(name: str, found: Any, wanted: Any) -> str | None:
@@ -193,7 +89,7 @@ def mix_equals_explicit(subject: Specimen) -> str | None:
     def apply(knobs: Mapping[str, Array]) -> Any:
         return subject.router.apply(subject.params, subject.x, knobs, method=both)
 
-    apply = _compiled(apply, subject.knobs())
+    apply = compiled(apply, subject.knobs())
 
     def judge() -> Iterator[str | None]:
         for label, knobs in subject.every_knob():
@@ -270,7 +166,7 @@ def finite_everywhere(subject: Specimen) -> str | None:
     def judge() -> Iterator[str | None]:
         for dtype in (jnp.float32, jnp.bfloat16):
             arguments = subject.params, subject.knobs(), subject.x.astype(dtype)
-            run = _compiled(differentiate, *arguments)
+            run = compiled(differentiate, *arguments)
             for brake in BRAKES:
                 grads, outputs = run(
                     subject.params, subject.knobs(brake=brake), arguments[-1]
@@ -314,7 +210,7 @@ def init_ignores_knobs(subject: Specimen) -> str | None:
     """One key gives the same parameters at every knob value."""
     key = jax.random.key(7)
     arguments = (key, subject.x, subject.geometry)
-    init = _compiled(subject.router.init, *arguments, subject.knobs())
+    init = compiled(subject.router.init, *arguments, subject.knobs())
     plain = init(*arguments, subject.knobs())
 
     def judge() -> Iterator[str | None]:

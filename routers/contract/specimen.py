@@ -1,0 +1,94 @@
+"""A router on the bench: parameters, an input, a geometry it accepts."""
+
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from routers.base import Array, Geometry, Router, causal_geometry, neutral_knobs
+
+
+@dataclasses.dataclass(frozen=True)
+class Specimen:
+    """A router with parameters, an input and a geometry it accepts.
+
+    ``apply(params, x, geometry, knobs)`` is the router's, compiled if it can be.
+    """
+
+    router: Router
+    params: Any
+    x: Array
+    geometry: Geometry
+    apply: Callable[..., Any]
+
+    def knobs(self, **changed: float) -> dict[str, Array]:
+        """Neutral knobs with some changed, as float32 scalars."""
+        new = {name: jnp.asarray(v, jnp.float32) for name, v in changed.items()}
+        return neutral_knobs(self.router) | new
+
+    def call(self, knobs: Mapping[str, Array], **changed: Any) -> Any:
+        """``(y, routing)`` of the router, with x or geometry changed."""
+        x = changed.get("x", self.x)
+        geometry = changed.get("geometry", self.geometry)
+        return self.apply(self.params, x, geometry, knobs)
+
+    def every_knob(self) -> Iterator[tuple[str, dict[str, Array]]]:
+        """Labelled knob dicts: each knob at its ends and in between, then neutral."""
+        yield "neutral", self.knobs()
+        for name, knob in self.router.knobs.items():
+            high = knob.high if np.isfinite(knob.high) else max(10.0, knob.low + 1)
+            for value in (knob.low, 0.5 * (knob.low + high), high):
+                yield f"{name}={value:g}", self.knobs(**{name: value})
+
+
+def ring_geometry(nodes: int) -> Geometry:
+    """Hop distances on a ring with self-loops, masked to two hops."""
+    apart = np.abs(np.arange(nodes)[:, None] - np.arange(nodes)[None])
+    hops = np.minimum(apart, nodes - apart)
+    return Geometry(jnp.asarray(hops, jnp.float32), jnp.asarray(hops <= 2), "graph")
+
+
+NOISE = 0.3
+
+GEOMETRIES: Mapping[str, Callable[[int], Geometry]] = {
+    "causal": causal_geometry,
+    "graph": ring_geometry,
+}
+"""An example of every geometry kind, from its number of sources."""
+
+
+def specimen(router: Router, kind: str, sources: int = 12, seed: int = 0) -> Specimen:
+    """A router with random parameters and a random input of two units.
+
+    Noise is added to the initial parameters: a router whose queries start at zero
+    would pass most checks without being tested.
+    """
+    init_key, x_key, noise_key = jax.random.split(jax.random.key(seed), 3)
+    x = jax.random.normal(x_key, (2, sources, router.width))
+    geometry = GEOMETRIES[kind](sources)
+    knobs = neutral_knobs(router)
+    params = router.init(init_key, x, geometry, knobs)
+    leaves, tree = jax.tree.flatten(params)
+    keys = jax.random.split(noise_key, len(leaves))
+    noisy = [
+        leaf + NOISE * jax.random.normal(key, leaf.shape)
+        for leaf, key in zip(leaves, keys, strict=True)
+    ]
+    params = jax.tree.unflatten(tree, noisy)
+    apply = compiled(router.apply, params, x, geometry, knobs)
+    return Specimen(router, params, x, geometry, apply)
+
+
+def compiled(function: Callable[..., Any], *arguments: Any) -> Callable[..., Any]:
+    """A compiled function, or the function itself where it cannot be traced.
+
+    What cannot be traced is `compiles_once`'s to tell; the other checks go on.
+    """
+    try:
+        jax.eval_shape(function, *arguments)
+    except Exception:
+        return function
+    return jax.jit(function)
