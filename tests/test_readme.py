@@ -1,0 +1,73 @@
+"""The README is a promise: its commands run, at a tiny size."""
+
+import re
+import shlex
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sweeps.main import COMMANDS, main
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+
+
+def commands() -> list[str]:
+    """Indented lines of the README, continued lines joined."""
+    text = README.replace("\\\n", " ")
+    lines = re.findall(r"^    (\S.*)$", text, flags=re.MULTILINE)
+    return [" ".join(line.split()) for line in lines]
+
+
+def behind(command: str) -> list[str]:
+    """The `onset` arguments behind a command; of make, what its recipe would run."""
+    if command.startswith("make"):
+        make = shutil.which("make")
+        assert make, "make is needed"
+        shown = subprocess.run(
+            [make, "-n", "-o", ".venv/installed", *shlex.split(command)[1:]],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        command = shown.strip().splitlines()[-1]
+    return shlex.split(command.split("bin/onset ")[1])
+
+
+SWEEPS = [c for c in commands() if "sweep" in c]
+
+
+def test_every_command_of_the_readme_is_known() -> None:
+    others = [c for c in commands() if c not in SWEEPS]
+    assert others == [
+        "make test",
+        ".venv/bin/pip install -e '.[parity]'",
+        ".venv/bin/onset bench --config=configs/attention.py",
+    ]
+    assert "bench" in COMMANDS
+
+
+@pytest.mark.parametrize("command", SWEEPS)
+def test_sweeps_of_the_readme_run(
+    command: str,
+    tiny: dict[str, Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(ROOT)
+    arguments = [a for a in behind(command) if not a.startswith("--workdir")]
+    smaller = {
+        k: v for k, v in tiny.items() if not k.startswith(("sweep.l", "sweep.h"))
+    }
+    flags = [f"--config.{key}={value}" for key, value in smaller.items()]
+    assert main([*arguments, *flags, f"--workdir={tmp_path}/sweep"]) == 0
+    assert (tmp_path / "sweep" / "onset.json").exists()
+
+
+@pytest.mark.parametrize("path", re.findall(r"\]\(([\w/.]+)\)", README))
+def test_links_lead_somewhere(path: str) -> None:
+    assert (ROOT / path).exists()
