@@ -16,6 +16,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from routers.base import Array, Geometry, Router, causal_geometry, neutral_knobs
+from routers.depth_attention import depth_geometry
+from routers.hyper_connections import stream_geometry
 
 BRAKES = (0.0, 1e-3, 1.0, 1e3)
 ABSOLUTE, RELATIVE = 1e-6, 1e-5
@@ -76,6 +78,8 @@ def ring_geometry(nodes: int) -> Geometry:
 GEOMETRIES: Mapping[str, Callable[[int], Geometry]] = {
     "causal": causal_geometry,
     "graph": ring_geometry,
+    "depth": depth_geometry,
+    "streams": stream_geometry,
 }
 """An example of every geometry kind, from its number of sources."""
 
