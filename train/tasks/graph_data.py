@@ -9,6 +9,8 @@ A folder holds either one ``NAME.npz`` with ``edge_index [2, E]``, ``x [N, F]``,
 Nothing is ever unpickled: a pickle runs whatever its author wrote.
 """
 
+import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -107,9 +109,11 @@ def read_graph(folder: str, *, symmetrize: bool = False) -> Graph:
 
 def _read_npz(file: Path, symmetrize: bool) -> Graph:
     try:
+        with zipfile.ZipFile(file):  # or np.load takes a bare array for an archive
+            pass
         with np.load(file, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
-    except (ValueError, OSError, EOFError) as error:
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         reason = str(error).splitlines()[0]
         raise ValueError(f"task.folder: {file}: cannot be read ({reason})") from None
     missing = [name for name in ("edge_index", "x", "y") if name not in arrays]

@@ -208,14 +208,16 @@ def node_classification(
     if graph.train is not None:
         train = graph.train
     else:
-        count = round(train_share * nodes)
+        free = np.flatnonzero(~graph.test) if graph.test is not None else nodes
+        order = np.random.default_rng(seed).permutation(free)
+        count = round(train_share * len(order))
         if not 0 < count < nodes:
             raise ValueError(
-                f"task.train_share={train_share}: of {nodes} nodes it leaves none to "
-                f"{'train on' if count < 1 else 'test'}"
+                f"task.train_share={train_share}: of {len(order)} nodes it leaves "
+                f"none to {'train on' if count < 1 else 'test'}"
             )
         train = np.zeros(nodes, bool)
-        train[np.random.default_rng(seed).permutation(nodes)[:count]] = True
+        train[order[:count]] = True
     test = ~train if graph.test is None else graph.test
     for name, chosen in (("train_mask", train), ("test_mask", test)):
         if not chosen.any():
