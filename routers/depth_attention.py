@@ -15,8 +15,8 @@ the ordinary residual stream; where they are sublayer *outputs* it is the last o
 and no residual at all.
 
 ``key_normalization`` has neutral value 1 (RMS-normed keys are the published form);
-0 is raw keys. ``norm_awareness`` is not declared: at the neutral value keys have
-equal norms up to the gain, and it could not act.
+0 is raw keys. ``norm_awareness`` is not declared: at the neutral value keys differ
+in norm only by how they meet the gain, so it would have next to nothing to act on.
 
 Differs from the published code: queries start at zero, so routing starts uniform
 (there they are drawn with sd .02, which at D = 1024 is already far from uniform),

@@ -39,8 +39,11 @@ from routers.attention import masked_softmax
 from routers.base import Array, Geometry, Knob, Knobs, Router, Routing, per_head
 
 VERSIONS = ("v1", "v2")
-BLOCK = 1 << 22
-"""Most elements of one block of the ``[T, B, S, H, K]`` tensor inside v2's score."""
+BLOCK = 1 << 20
+"""Most elements of one block of the ``[T, B, S, H, K]`` tensor inside v2's score.
+
+On 900 nodes and 32 channels a gradient took .12 s and 15 MB in such blocks, .65 s and
+220 MB at once: a block should fit the cache."""
 
 
 @dataclasses.dataclass(frozen=True)

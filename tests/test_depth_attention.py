@@ -13,8 +13,8 @@ from routers.base import neutral_knobs
 from routers.contract import CHECKS, Specimen, examine
 from routers.depth_attention import DepthAttention, depth_geometry
 
-TOLERANCE = {"rtol": 1e-5, "atol": 1e-6}
-ROUTER = DepthAttention(width=8)
+TOLERANCE: dict[str, Any] = {"rtol": 1e-5, "atol": 1e-6}
+ROUTER: Any = DepthAttention(width=8)
 
 
 def drawn(seed: int = 0) -> dict[str, Any]:

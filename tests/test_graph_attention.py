@@ -6,8 +6,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from routers.base import Geometry, neutral_knobs
 from routers.contract import examine, ring_geometry
@@ -17,10 +15,10 @@ from routers.graph_attention import (
     dynamic_scores,
 )
 
-TOLERANCE = {"rtol": 1e-5, "atol": 1e-6}
+TOLERANCE: dict[str, Any] = {"rtol": 1e-5, "atol": 1e-6}
 
 
-def layer(version: str, heads: int = 2, scale: float = 0.7) -> GraphAttention:
+def layer(version: str, heads: int = 2, scale: float = 0.7) -> Any:
     config = GraphAttentionConfig(version=version, heads=heads, init_scale=scale)
     return GraphAttention(width=8, config=config)
 
@@ -32,7 +30,7 @@ def random_graph(nodes: int, seed: int = 0) -> Geometry:
     return Geometry(jnp.asarray(distance, jnp.float32), jnp.asarray(mask), "graph")
 
 
-def setting(router: GraphAttention, nodes: int = 7, batch: int = 2) -> tuple[Any, Any]:
+def setting(router: Any, nodes: int = 7, batch: int = 2) -> tuple[Any, Any]:
     x = jax.random.normal(jax.random.key(1), (batch, nodes, router.width))
     geometry = ring_geometry(nodes)
     params = router.init(jax.random.key(2), x, geometry, neutral_knobs(router))
@@ -144,16 +142,16 @@ def test_a_batch_may_hold_different_graphs(version: str) -> None:
         np.testing.assert_allclose(y[unit], alone[0], **TOLERANCE)
 
 
-@settings(max_examples=10, deadline=None)
-@given(block=st.integers(1, 400), nodes=st.integers(1, 9))
+# One query at a time, blocks that divide the queries, and blocks that do not.
+@pytest.mark.parametrize(("block", "nodes"), [(1, 5), (144, 6), (260, 7)])
 def test_blocks_change_neither_scores_nor_gradients(block: int, nodes: int) -> None:
     keys = jax.random.split(jax.random.key(nodes), 3)
     target = jax.random.normal(keys[0], (2, nodes, 2, 3))
     source = jax.random.normal(keys[1], (2, nodes, 2, 3))
     vector = jax.random.normal(keys[2], (2, 3))
 
-    def total(block: int, *arrays: Any) -> tuple[Any, Any]:
-        scores = dynamic_scores(*arrays, 0.2, block)
+    def total(block: int, target: Any, source: Any, vector: Any) -> tuple[Any, Any]:
+        scores = dynamic_scores(target, source, vector, 0.2, block)
         return jnp.sum(jnp.sin(scores)), scores
 
     def run(block: int) -> Any:
@@ -175,8 +173,8 @@ def test_training_v2_never_holds_the_whole_score_tensor() -> None:
         return jnp.sum(jnp.sin(dynamic_scores(target, source, vector, 0.2)))
 
     compiled = jax.jit(jax.grad(loss, argnums=(0, 1, 2))).lower(shape, shape, vector)
-    held = compiled.compile().memory_analysis().temp_size_in_bytes
-    assert held < 0.7 * nodes * nodes * width * 4
+    memory: Any = compiled.compile().memory_analysis()
+    assert memory.temp_size_in_bytes < 0.7 * nodes * nodes * width * 4
 
 
 @pytest.mark.parametrize(

@@ -109,7 +109,7 @@ def test_another_graph_of_the_same_size_never_recompiles() -> None:
 
 def test_a_router_runs_on_the_task() -> None:
     task = node_classification(csbm(nodes=30), hops=2)
-    router = GraphAttention(width=task.features.shape[-1])
+    router: Any = GraphAttention(width=task.features.shape[-1])
     x, _ = task.sample(jax.random.key(0), 1)
     call = (x, task.geometry(), neutral_knobs(router))
     (y, routing), _ = router.init_with_output(jax.random.key(0), *call)

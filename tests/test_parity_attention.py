@@ -25,7 +25,7 @@ def test_matches_the_published_layer(name: str) -> None:
     read, rotary = FAMILIES[name]
     batch, length, width = data["x"].shape
     heads = int(data["heads"])
-    router = Attention(width, AttentionConfig(heads=heads, rotary=rotary))
+    router: Any = Attention(width, AttentionConfig(heads=heads, rotary=rotary))
     geometry, knobs = causal_geometry(length), neutral_knobs(router)
 
     def run(module: Any, x: jnp.ndarray) -> tuple[Any, Any, Any]:

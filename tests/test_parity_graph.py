@@ -1,6 +1,7 @@
 """Graph attention against PyTorch Geometric (fixtures/make_graph.py)."""
 
 from pathlib import Path
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -25,7 +26,7 @@ def test_matches_the_published_layer(version: str, name: str) -> None:
         jnp.asarray(receives),
         "graph",
     )
-    router = GraphAttention(width, GraphAttentionConfig(version, heads))
+    router: Any = GraphAttention(width, GraphAttentionConfig(version, heads))
     y, routing = router.apply(
         gat_variables(data, version, heads),
         jnp.asarray(data["x"])[None],
