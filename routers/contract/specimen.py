@@ -9,6 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from routers.base import Array, Geometry, Router, causal_geometry, neutral_knobs
+from routers.depth_attention import depth_geometry
+from routers.hyper_connections import stream_geometry
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,6 +58,8 @@ NOISE = 0.3
 GEOMETRIES: Mapping[str, Callable[[int], Geometry]] = {
     "causal": causal_geometry,
     "graph": ring_geometry,
+    "depth": depth_geometry,
+    "streams": stream_geometry,
 }
 """An example of every geometry kind, from its number of sources."""
 

@@ -1,0 +1,155 @@
+"""Attention residuals: a softmax over earlier states in place of the residual sum.
+
+    A_s = softmax_s( c w . (RMSNorm(v_s) o g) - beta b_s ),      y = sum_s A_s v_s
+
+One call serves one sublayer: the sources are what earlier sublayers left, every
+token is its own batch element, and there is a single query ``w``, learned by the
+sublayer and the same for all tokens. Keys are normalised, values are not, and the
+score is not divided by ``sqrt(D)``.
+
+The brake ``beta`` multiplies ``b_s``, given by `depth_geometry`: how far back the
+source lies, or 0 for the last source and 1 for all others (the published recency
+bias). Limits: at 0 pure content, the published form without its bias, and neutral
+here; as it grows the last source alone. Where sources are cumulative states that is
+the ordinary residual stream; where they are sublayer *outputs* it is the last output
+and no residual at all.
+
+``key_normalization`` has neutral value 1 (RMS-normed keys are the published form);
+0 is raw keys. ``norm_awareness`` is not declared: at the neutral value keys differ
+in norm only by how they meet the gain, so it would have next to nothing to act on.
+
+Differs from the published code: queries start at zero, so routing starts uniform
+(there they are drawn with sd .02, which at D = 1024 is already far from uniform),
+and the RMS has an epsilon of 1e-12 rather than 1e-6. Sources that are the same state
+twice must be merged by whoever collects them.
+
+References: attention residuals as in wdlctc/open-attention-residuals.
+"""
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import flax.linen as nn
+import jax.numpy as jnp
+from flax import struct
+
+from routers.attention import masked_softmax, normalize_keys
+from routers.base import Array, Geometry, Knob, Knobs, Router, Routing, per_batch, per_head
+
+DISTANCES = ("steps", "last")
+
+
+def depth_geometry(sources: int, distance: str = "steps") -> Geometry:
+    """Geometry of one sublayer that may read every earlier source.
+
+    Args:
+      sources: S, oldest first.
+      distance: ``"steps"``, how many sources back (0 for the last), or ``"last"``,
+        0 for the last source and 1 for all others.
+
+    Returns:
+      Distance and mask ``[1, S]``, of kind ``"depth"``.
+
+    Raises:
+      ValueError: no source, or an unknown distance.
+    """
+    if sources < 1:
+        raise ValueError(f"sources={sources}: at least 1")
+    if distance not in DISTANCES:
+        raise ValueError(f"distance={distance!r}: one of {', '.join(DISTANCES)}")
+    back = jnp.arange(sources - 1, -1, -1, dtype=jnp.float32)[None]
+    return Geometry(
+        distance=back if distance == "steps" else jnp.minimum(back, 1.0),
+        mask=jnp.ones((1, sources), bool),
+        kind="depth",
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class DepthAttentionConfig:
+    """Static settings of `DepthAttention`.
+
+    Attributes:
+      dtype: of the weighted sum; scores and softmax are always float32.
+    """
+
+    dtype: Any = jnp.float32
+
+
+class DepthFeatures(struct.PyTreeNode):
+    """Key and value ``[B, S, D]``: the sources themselves, normalised later."""
+
+    key: Array
+    value: Array
+
+
+def gained_keys(key: Array, gain: Array, normalization: Array) -> Array:
+    """``k rms(k)^-nu o g`` of ``key [B, S, D]``, float32; nu a scalar or [1]."""
+    return normalize_keys(key, normalization) * gain
+
+
+class DepthAttention(Router):
+    """One sublayer's attention over earlier states; see the module docstring."""
+
+    config: DepthAttentionConfig = DepthAttentionConfig()
+
+    slot: ClassVar[str] = "depth"
+    kinds: ClassVar[frozenset[str]] = frozenset({"depth"})
+    knobs: ClassVar[Mapping[str, Knob]] = {
+        "brake": Knob(0.0, 0.0, math.inf, "depth penalty; 0 content, inf last source"),
+        "content": Knob(1.0, 0.0, math.inf, "scale of the score; 0 leaves the brake"),
+        "key_normalization": Knob(
+            1.0, 0.0, 1.0, "log-interpolates from raw keys at 0 to RMS-normed at 1"
+        ),
+        "null_sink": Knob(0.0, 0.0, math.inf, "weight of a null source; 1 off-by-one"),
+    }
+
+    def setup(self) -> None:
+        """Declares the sublayer's query and the gain of its keys."""
+        self.query = self.param("query", nn.initializers.zeros, (self.width,))
+        self.gain = self.param("gain", nn.initializers.ones, (self.width,))
+
+    def project(self, x: Array) -> DepthFeatures:
+        """Sources ``x [B, S, D]``, the oldest first, as keys and values."""
+        return DepthFeatures(key=x, value=x.astype(self.config.dtype))
+
+    def route(
+        self, features: DepthFeatures, geometry: Geometry, knobs: Knobs
+    ) -> Routing:
+        """Weights ``[B, 1, 1, S]``, null mass, and the norms of keys and values."""
+        weights = self._weights(features, geometry, knobs)
+        key = gained_keys(features.key, self.gain, knobs["key_normalization"])
+        value = features.value.astype(jnp.float32)
+        return Routing(
+            weights=weights,
+            null_mass=1.0 - jnp.sum(weights, axis=-1),
+            key_norms=jnp.linalg.norm(key, axis=-1)[:, None],
+            value_norms=jnp.linalg.norm(value, axis=-1)[:, None],
+        )
+
+    def mix(self, features: DepthFeatures, geometry: Geometry, knobs: Knobs) -> Array:
+        """``y [B, 1, D]``; S is small and the matrix has one row a token."""
+        return _read(self._weights(features, geometry, knobs), features.value)
+
+    def explicit(
+        self, features: DepthFeatures, geometry: Geometry, knobs: Knobs
+    ) -> Array:
+        """``y [B, 1, D]`` from the weights that `route` reports."""
+        return _read(self.route(features, geometry, knobs).weights, features.value)
+
+    def _weights(
+        self, features: DepthFeatures, geometry: Geometry, knobs: Knobs
+    ) -> Array:
+        key = gained_keys(features.key, self.gain, knobs["key_normalization"])
+        score = (key @ self.query)[:, None, None]  # [B, 1, 1, S]
+        distance, mask = per_batch(geometry.distance), per_batch(geometry.mask)
+        logits = (
+            per_head(knobs["content"]) * score - per_head(knobs["brake"]) * distance
+        )
+        return masked_softmax(logits, mask, per_head(knobs["null_sink"]))
+
+
+def _read(weights: Array, value: Array) -> Array:
+    return jnp.einsum("bts,bsd->btd", weights[:, 0].astype(value.dtype), value)

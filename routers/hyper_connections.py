@@ -1,0 +1,188 @@
+"""Hyper-connections: parallel residual streams mixed by a doubly stochastic matrix.
+
+    A = Sinkhorn(exp(c Z - beta b)),   y_i = sum_j A_ij x_j,   b_ij = 1[i != j]
+
+``-beta b`` equals ``+beta I`` up to a constant that Sinkhorn removes. ``Z`` is a
+learned matrix and, if ``dynamic``, a part read from the RMS-normed mean stream. The
+brake ``beta`` multiplies ``b``. Limits: at 0 (neutral; the published form has none)
+pure content; as it grows the identity, streams that do not mix.
+
+Sinkhorn runs a fixed number of iterations in the log domain, rows first and *columns
+last*: every column of A sums to 1 to rounding at any Z, so no stream can send more
+than its share and a hub is impossible. That makes the router the negative control
+for hubs, though not for collapse: a product of many such matrices tends to 1/n. Rows
+sum to 1 only as far as the iterations converged. The output uses A itself; the
+reported weights are A with its rows normalised, as the contract wants them, and
+share the exact columns only where Sinkhorn converged: take column mass from `matrix`.
+
+Only the stream-mixing matrix is a router. Reading a sublayer's input from the streams
+and writing its output back is the backbone's. The published dynamic part reads all
+streams side by side and is scaled by a small learned scalar; here it reads their
+mean, which does not grow with n, and starts at zero.
+
+References: Zhu et al. 2024, hyper-connections (arXiv 2409.19606); Xie et al. 2025,
+mHC (arXiv 2512.24880), with 20 iterations. The brake is ours.
+"""
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from typing import ClassVar
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from flax import struct
+
+from routers.attention import normalize_keys
+from routers.base import Array, Geometry, Knob, Knobs, Router, Routing, per_batch, per_head
+
+LEAST_STREAMS = 4
+"""With fewer, an even share 1/n already passes the hub threshold .3."""
+
+
+def stream_geometry(streams: int) -> Geometry:
+    """Every stream may read every stream, itself at distance 0, others at 1.
+
+    Args:
+      streams: n.
+
+    Returns:
+      Distance and mask ``[n, n]``, of kind ``"streams"``.
+
+    Raises:
+      ValueError: too few streams to tell a hub from an even share.
+    """
+    if streams < LEAST_STREAMS:
+        raise ValueError(f"streams={streams}: at least {LEAST_STREAMS}")
+    return Geometry(
+        distance=1.0 - jnp.eye(streams, dtype=jnp.float32),
+        mask=jnp.ones((streams, streams), bool),
+        kind="streams",
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class HyperConnectionsConfig:
+    """Static settings of `HyperConnections`.
+
+    Attributes:
+      iterations: of Sinkhorn, each a row step and a column step.
+      dynamic: let Z depend on the input, per token.
+      init_scale: standard deviation of the static Z; the dynamic part starts at 0.
+    """
+
+    iterations: int = 20
+    dynamic: bool = False
+    init_scale: float = 0.02
+
+    def __post_init__(self) -> None:
+        if self.iterations < 1:
+            raise ValueError(f"iterations={self.iterations}: at least 1")
+
+
+class StreamFeatures(struct.PyTreeNode):
+    """What mixes and what is mixed.
+
+    Attributes:
+      content: Z, float32 ``[B, 1, n, n]``, or ``[1, 1, n, n]`` where it is static.
+      value: the streams, ``[B, n, D]``.
+    """
+
+    content: Array
+    value: Array
+
+
+def sinkhorn(logits: Array, iterations: int) -> Array:
+    """Doubly stochastic scaling of ``exp(logits [..., T, S])``, columns last.
+
+    Args:
+      logits: float32; minus infinity where nothing may flow, but no row and no
+        column throughout.
+      iterations: how many times rows, then columns, are normalised.
+
+    Returns:
+      Non-negative; columns sum to 1 to rounding, rows as far as converged.
+    """
+
+    def step(log_matrix: Array, _: None) -> tuple[Array, None]:
+        for axis in (-1, -2):
+            log_matrix = jax.nn.log_softmax(log_matrix, axis=axis)
+        return log_matrix, None
+
+    log_matrix, _ = jax.lax.scan(step, logits, length=iterations)
+    return jnp.exp(log_matrix)
+
+
+class HyperConnections(Router):
+    """Doubly stochastic stream mixing; see the module docstring for the equation."""
+
+    config: HyperConnectionsConfig = HyperConnectionsConfig()
+
+    slot: ClassVar[str] = "depth"
+    kinds: ClassVar[frozenset[str]] = frozenset({"streams"})
+    knobs: ClassVar[Mapping[str, Knob]] = {
+        "brake": Knob(0.0, 0.0, math.inf, "mixing penalty; 0 content, inf identity"),
+        "content": Knob(1.0, 0.0, math.inf, "scale of the score; 0 leaves the brake"),
+    }
+
+    @nn.compact
+    def project(self, x: Array) -> StreamFeatures:
+        """Z and the streams of ``x [B, n, D]``; n fixes the shape of Z."""
+        _, streams, width = x.shape
+        if streams < LEAST_STREAMS:
+            raise ValueError(f"streams={streams}: at least {LEAST_STREAMS}")
+        normal = nn.initializers.normal(self.config.init_scale)
+        content = self.param("content", normal, (streams, streams))[None]
+        if self.config.dynamic:
+            kernel = self.param(
+                "dynamic", nn.initializers.zeros, (width, streams * streams)
+            )
+            mean = jnp.mean(x.astype(jnp.float32), axis=1)  # [B, D]
+            normed = normalize_keys(mean, jnp.ones(()))
+            content = content + (normed @ kernel).reshape(-1, streams, streams)
+        return StreamFeatures(content=content[:, None], value=x)
+
+    def matrix(
+        self, features: StreamFeatures, geometry: Geometry, knobs: Knobs
+    ) -> Array:
+        """A ``[B, 1, n, n]`` as it mixes: columns exact, rows approximate.
+
+        B is 1 where Z is static, so that Sinkhorn then runs once for all tokens.
+        """
+        distance, mask = per_batch(geometry.distance), per_batch(geometry.mask)
+        logits = per_head(knobs["content"]) * features.content
+        logits = logits - per_head(knobs["brake"]) * distance
+        logits = jnp.where(mask, logits, -jnp.inf)
+        return sinkhorn(logits, self.config.iterations)
+
+    def route(
+        self, features: StreamFeatures, geometry: Geometry, knobs: Knobs
+    ) -> Routing:
+        """Row-normalised weights ``[B, 1, n, n]`` and the norms of the streams."""
+        matrix = self.matrix(features, geometry, knobs)
+        weights = matrix / jnp.sum(matrix, axis=-1, keepdims=True)
+        value = features.value.astype(jnp.float32)
+        batch = value.shape[0]
+        return Routing(
+            weights=jnp.broadcast_to(weights, (batch, *weights.shape[1:])),
+            value_norms=jnp.linalg.norm(value, axis=-1)[:, None],
+        )
+
+    def mix(self, features: StreamFeatures, geometry: Geometry, knobs: Knobs) -> Array:
+        """``y [B, n, D]``; a static A is one matrix for all tokens."""
+        matrix = self.matrix(features, geometry, knobs)[:, 0]
+        value = features.value
+        matrix = matrix.astype(value.dtype)
+        if matrix.shape[0] == 1:
+            return jnp.einsum("ts,bsd->btd", matrix[0], value)
+        return jnp.einsum("bts,bsd->btd", matrix, value)
+
+    def explicit(
+        self, features: StreamFeatures, geometry: Geometry, knobs: Knobs
+    ) -> Array:
+        """``y [B, n, D]`` through A, row by row (not the row-normalised weights)."""
+        matrix = self.matrix(features, geometry, knobs)[:, 0]
+        value = features.value
+        products = matrix.astype(value.dtype)[..., None] * value[:, None]
+        return jnp.sum(products, axis=2)

@@ -1,0 +1,1 @@
+"""Published layers read into our routers: one table of names and layouts a family."""

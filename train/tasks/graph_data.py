@@ -1,0 +1,189 @@
+"""Where a task's graph comes from: digits of scikit-learn, or a local folder.
+
+A folder holds either one ``NAME.npz`` with ``edge_index [2, E]``, ``x [N, F]``,
+``y [N]`` and perhaps ``train_mask`` and ``test_mask``, or the classic text pair::
+
+    NAME.content   one line a paper: identifier, features, class
+    NAME.cites     one line a citation: cited paper, citing paper
+
+Nothing is ever unpickled: a pickle runs whatever its author wrote.
+"""
+
+import zipfile
+import zlib
+from pathlib import Path
+
+import numpy as np
+
+from train.tasks.graphs import Graph, adjacency_of
+
+
+def nearest_neighbours(features: np.ndarray, neighbours: int) -> np.ndarray:
+    """Adjacency of the k nearest by Euclidean distance, made symmetric.
+
+    Args:
+      features: ``[N, F]``.
+      neighbours: k.
+
+    Returns:
+      bool ``[N, N]`` without self-loops; nodes have at least k neighbours.
+
+    Raises:
+      ValueError: k is not below N.
+    """
+    nodes = len(features)
+    if not 1 <= neighbours < nodes:
+        raise ValueError(
+            f"task.neighbours={neighbours}: between 1 and {nodes - 1}, one fewer than "
+            f"the {nodes} nodes"
+        )
+    features = features.astype(np.float64)
+    square = np.sum(features**2, axis=1)
+    apart = square[:, None] + square[None] - 2 * features @ features.T
+    np.fill_diagonal(apart, np.inf)
+    nearest = np.argsort(apart, axis=1, kind="stable")[:, :neighbours]
+    adjacency = np.zeros((nodes, nodes), bool)
+    np.put_along_axis(adjacency, nearest, True, axis=1)
+    return adjacency | adjacency.T
+
+
+def digits(*, nodes: int = 600, neighbours: int = 8, seed: int = 0) -> Graph:
+    """Handwritten digits, 64 features and 10 classes, as a nearest-neighbour graph.
+
+    Args:
+      nodes: how many of the 1,797, drawn at random.
+      neighbours: k.
+      seed: of the draw.
+
+    Raises:
+      ValueError: scikit-learn is not installed, or a setting is out of range.
+    """
+    try:
+        from sklearn.datasets import load_digits
+    except ImportError:
+        raise ValueError(
+            "task.name=digits: needs scikit-learn (pip install scikit-learn)"
+        ) from None
+    pixels, labels = load_digits(return_X_y=True)
+    if not 1 < nodes <= len(labels):
+        raise ValueError(f"task.nodes={nodes}: between 2 and {len(labels)}")
+    order = np.random.default_rng(seed).permutation(len(labels))[:nodes]
+    features = pixels[order] / 16.0
+    return Graph(
+        adjacency=nearest_neighbours(features, neighbours),
+        features=features,
+        labels=labels[order].astype(np.int64),
+    )
+
+
+def read_graph(folder: str, *, symmetrize: bool = False) -> Graph:
+    """Reads the one graph of a local folder; see the module docstring for formats.
+
+    Args:
+      folder: path.
+      symmetrize: add the reverse of every edge; citations need it.
+
+    Raises:
+      ValueError: nothing to read, more than one graph, or a file is broken.
+    """
+    path = Path(folder)
+    if not path.is_dir():
+        raise ValueError(f"task.folder={folder}: no such folder")
+    found = sorted([*path.glob("*.npz"), *path.glob("*.content")])
+    if not found:
+        pickled = any(path.glob("ind.*"))
+        raise ValueError(
+            f"task.folder={folder}: no NAME.npz and no NAME.content"
+            + ("; its ind.* files are pickles, which are never read" * pickled)
+        )
+    if len(found) > 1:
+        names = ", ".join(file.name for file in found)
+        raise ValueError(f"task.folder={folder}: more than one graph: {names}")
+    file = found[0]
+    return (
+        _read_npz(file, symmetrize)
+        if file.suffix == ".npz"
+        else _read_text(file, symmetrize)
+    )
+
+
+def _read_npz(file: Path, symmetrize: bool) -> Graph:
+    try:
+        with zipfile.ZipFile(file):  # or np.load takes a bare array for an archive
+            pass
+        with np.load(file, allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in archive.files}
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"task.folder: {file}: cannot be read ({reason})") from None
+    missing = [name for name in ("edge_index", "x", "y") if name not in arrays]
+    if missing:
+        raise ValueError(f"task.folder: {file}: no array {', '.join(missing)}")
+    labels = arrays["y"]
+    if labels.ndim != 1 or labels.dtype.kind not in "iu":
+        raise ValueError(
+            f"task.folder: {file}: y must be integers [N], "
+            f"not {labels.dtype} {labels.shape}"
+        )
+    if arrays["x"].ndim != 2 or arrays["x"].dtype.kind not in "fiub":
+        raise ValueError(f"task.folder: {file}: x must be numbers [N, F]")
+    return Graph(
+        adjacency=adjacency_of(
+            arrays["edge_index"], len(arrays["x"]), symmetrize=symmetrize
+        ),
+        features=arrays["x"].astype(np.float32),
+        labels=labels.astype(np.int64),
+        train=arrays.get("train_mask"),
+        test=arrays.get("test_mask"),
+    )
+
+
+def _read_text(file: Path, symmetrize: bool) -> Graph:
+    rows = _fields(file)
+    widths = {len(row) for _, row in rows}
+    if len(widths) != 1 or widths.pop() < 3:
+        raise ValueError(
+            f"task.folder: {file}: lines need an identifier, features and a class, "
+            "the same number of fields on each"
+        )
+    index = {row[0]: i for i, (_, row) in enumerate(rows)}
+    if len(index) < len(rows):
+        raise ValueError(f"task.folder: {file}: an identifier occurs twice")
+    features = np.empty((len(rows), len(rows[0][1]) - 2), np.float32)
+    for i, (number, row) in enumerate(rows):
+        try:
+            features[i] = [float(field) for field in row[1:-1]]
+        except ValueError as error:
+            raise ValueError(f"task.folder: {file}:{number}: {error}") from None
+    classes = {name: i for i, name in enumerate(sorted({row[-1] for _, row in rows}))}
+    cites = file.with_suffix(".cites")
+    pairs = []
+    for number, row in _fields(cites):
+        unknown = [name for name in row if name not in index]
+        if len(row) != 2 or unknown:
+            reason = f"no paper {unknown[0]}" if unknown else "two papers are needed"
+            raise ValueError(f"task.folder: {cites}:{number}: {reason}")
+        pairs.append([index[name] for name in row])  # the citing paper receives
+    return Graph(
+        adjacency=adjacency_of(
+            np.asarray(pairs, np.int64).reshape(-1, 2).T,
+            len(rows),
+            symmetrize=symmetrize,
+        ),
+        features=features,
+        labels=np.asarray([classes[row[-1]] for _, row in rows]),
+    )
+
+
+def _fields(file: Path) -> list[tuple[int, list[str]]]:
+    """Line numbers and fields of the lines that are not empty."""
+    try:
+        text = file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"task.folder: {file}: cannot be read ({reason})") from None
+    lines = enumerate(text.splitlines(), start=1)
+    rows = [(number, line.split()) for number, line in lines if line.strip()]
+    if not rows:
+        raise ValueError(f"task.folder: {file}: the file is empty")
+    return rows
