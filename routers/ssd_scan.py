@@ -16,7 +16,7 @@ from routers import state_space
 from routers.base import Array
 from routers.decay import checkpointed_scan, segment_sums
 
-CHUNK = 64
+CHUNK = 32  # measured on CPU: 64 is slower by a fifth, 128 by almost a half
 
 
 class SSDFactors(struct.PyTreeNode):
@@ -66,7 +66,8 @@ def ssd_scan(factors: SSDFactors, value: Array, chunk: int = CHUNK) -> Array:
         # What follows each source, summed on its own rather than by subtraction.
         following = jnp.pad(log_decay[..., 1:], [(0, 0)] * 3 + [(0, 1)])
         to_end = jnp.exp(jax.lax.cumsum(following, axis=3, reverse=True))
-        added = jnp.einsum("bsgrp,bsgrn,bgrs->bgrpn", source, here.write, to_end)
+        kept = source * jnp.moveaxis(to_end, -1, 1)[..., None]
+        added = jnp.einsum("bsgrp,bsgrn->bgrpn", kept, here.write)
         total = jnp.exp(jnp.sum(log_decay, axis=-1))[..., None, None]
         return total * carry + added, y
 
