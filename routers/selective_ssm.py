@@ -1,0 +1,212 @@
+"""Selective state space over time (Mamba-1): a matrix per channel, with signs.
+
+    A_ij = sum_n C_in exp(beta A_n sum_{m=j+1..i} Delta_m) B_jn Delta_j   (per channel)
+    y    = out( (A x + D x) * SiLU(z) ),   x = SiLU(conv(in(.))),   z = in(.)
+
+``Delta = softplus(low-rank(x) + bias)``, B and C are linear in x and shared by all
+channels, ``A = -exp(A_log)``. The brake ``beta`` multiplies the log-decay ``A Delta``
+only: scaling Delta itself would also change the write gate. Neutral: 1, as published.
+Limits: at 0 an undamped sum over the past, ``C_i . B_j Delta_j``; as it grows only the
+diagonal ``C_i . B_i Delta_i`` is left. The other knobs: see `routers.state_space`.
+
+The matrix acts on x, after the convolution and before the gate; the skip ``D x`` is
+outside of it. Channels are routed apart: each channel's rows are normalised first
+(magnitudes, and the cancellation), then averaged over the channels of a group.
+A row without any magnitude reports the diagonal.
+
+Reference: Gu and Dao 2023 (arXiv 2312.00752), agreeing with the sequential path of
+the transformers library; the matrix as in Ali et al. 2024 (arXiv 2403.01590), but
+with the decay at the query's own step. Differs from the paper: weights are drawn
+normal with one scale, frozen constants are added for ``selectivity``.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from flax import struct
+
+from routers import state_space
+from routers.base import Array, Geometry, Knob, Knobs, Router, Routing
+from routers.selective_scan import (
+    Factors,
+    average_shares,
+    selective_product,
+    selective_scan,
+)
+from routers.state_space import blend
+
+
+@dataclasses.dataclass(frozen=True)
+class SelectiveSSMConfig:
+    """Static settings of `SelectiveSSM`.
+
+    Attributes:
+      expand: inner channels per model channel, I = expand * D.
+      state: N, decaying states per channel.
+      conv: window of the causal convolution; 1 is none.
+      step_rank: rank of Delta's projection; 0 is ``ceil(D / 16)``.
+      groups: H, groups of channels that are reported; must divide I.
+      gated: multiply by SiLU(z).
+      init_scale: standard deviation of the weight matrices.
+      dtype: of the matrix products; Delta, state and routing are always float32.
+    """
+
+    expand: int = 2
+    state: int = 16
+    conv: int = 4
+    step_rank: int = 0
+    groups: int = 1
+    gated: bool = True
+    init_scale: float = 0.1
+    dtype: Any = jnp.float32
+
+    def __post_init__(self) -> None:
+        for name in ("expand", "state", "conv", "groups"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name}={getattr(self, name)}: at least 1")
+        if self.step_rank < 0:
+            raise ValueError(f"step_rank={self.step_rank}: at least 0")
+
+
+class SelectiveFeatures(struct.PyTreeNode):
+    """Projected input; P = I / H channels in each of H groups.
+
+    Attributes:
+      value: x after the convolution ``[B, S, H, P]``.
+      gate: z ``[B, S, I]``, None where not gated.
+      step: Delta after softplus, float32 ``[B, S, H, P]``.
+      write: B, ``[B, S, N]``.
+      read: C, ``[B, S, N]``.
+    """
+
+    value: Array
+    gate: Array | None
+    step: Array
+    write: Array
+    read: Array
+
+
+class SelectiveSSM(Router):
+    """The Mamba-1 mixer; see the module docstring for the equation."""
+
+    config: SelectiveSSMConfig = SelectiveSSMConfig()
+
+    kinds: ClassVar[frozenset[str]] = frozenset({"causal"})
+    knobs: ClassVar[Mapping[str, Knob]] = state_space.KNOBS
+
+    def setup(self) -> None:
+        """Declares the weights; input and gate fused, Delta, B and C fused."""
+        config = self.config
+        inner, state, groups = config.expand * self.width, config.state, config.groups
+        if inner % groups:
+            raise ValueError(f"groups={groups} does not divide {inner} inner channels")
+        rank = config.step_rank or -(-self.width // 16)
+        normal = nn.initializers.normal(config.init_scale)
+        parts = 2 if config.gated else 1
+        self.input = self.param("input", normal, (self.width, parts * inner))
+        self.kernel = self.param("kernel", normal, (config.conv, inner))
+        self.kernel_bias = self.param("kernel_bias", nn.initializers.zeros, (inner,))
+        self.select = self.param("select", normal, (inner, rank + 2 * state))
+        self.step_up = self.param("step_up", normal, (rank, inner))
+        self.step_bias = self.param("step_bias", state_space.step_bias, (inner,))
+        self.log_rate = self.param("log_rate", _spread_rates, (inner, state))
+        self.skip = self.param("skip", nn.initializers.ones, (inner,))
+        self.out = self.param("out", normal, (inner, self.width))
+        constant = state_space.constant_product(state)
+        self.frozen_step = self.param("frozen_step", state_space.step_bias, (inner,))
+        self.frozen_write = self.param("frozen_write", constant, (state,))
+        self.frozen_read = self.param("frozen_read", constant, (state,))
+
+    def project(self, x: Array) -> SelectiveFeatures:
+        """Value, gate, Delta, B and C of ``x [B, S, D]``."""
+        config, dtype = self.config, self.config.dtype
+        batch, length, width = x.shape
+        inner, state = self.skip.shape[0], config.state
+        flat = x.reshape(-1, width).astype(dtype) @ self.input.astype(dtype)
+        value, gate = flat[:, :inner], flat[:, inner:]
+        kernel, bias = self.kernel.astype(dtype), self.kernel_bias.astype(dtype)
+        value = value.reshape(batch, length, inner)
+        value = jax.nn.silu(state_space.causal_convolution(value, kernel, bias))
+        selected = value.reshape(-1, inner) @ self.select.astype(dtype)
+        rank = self.step_up.shape[0]
+        low, write, read = jnp.split(selected, [rank, rank + state], axis=-1)
+        step = (low @ self.step_up.astype(dtype)).astype(jnp.float32)
+        grouped = (batch, length, config.groups, inner // config.groups)
+        return SelectiveFeatures(
+            value=value.reshape(grouped),
+            gate=gate.reshape(batch, length, inner) if config.gated else None,
+            step=jax.nn.softplus(step + self.step_bias).reshape(grouped),
+            write=write.reshape(batch, length, state),
+            read=read.reshape(batch, length, state),
+        )
+
+    def route(
+        self, features: SelectiveFeatures, geometry: Geometry, knobs: Knobs
+    ) -> Routing:
+        """Shares and cancellation per channel, averaged over each group's channels."""
+        state_space.refuse_packed("SelectiveSSM", geometry)
+        weights, cancellation = average_shares(self.factors(features, knobs))
+        return Routing(
+            weights=weights,
+            cancellation=cancellation,
+            value_norms=state_space.group_norms(features.value),
+        )
+
+    def mix(
+        self, features: SelectiveFeatures, geometry: Geometry, knobs: Knobs
+    ) -> Array:
+        """``y [B, T, D]`` by the recurrence, memory linear in T."""
+        state_space.refuse_packed("SelectiveSSM", geometry)
+        factors = self.factors(features, knobs)
+        return self._read(selective_scan(factors, features.value), features)
+
+    def explicit(
+        self, features: SelectiveFeatures, geometry: Geometry, knobs: Knobs
+    ) -> Array:
+        """``y [B, T, D]`` through the signed matrix of every channel."""
+        state_space.refuse_packed("SelectiveSSM", geometry)
+        factors = self.factors(features, knobs)
+        return self._read(selective_product(factors, features.value), features)
+
+    def factors(self, features: SelectiveFeatures, knobs: Knobs) -> Factors:
+        """Delta, B, C and A with the knobs applied."""
+        config = self.config
+        grouped = features.value.shape[2:]  # (H, P)
+        selectivity, content, brake = (
+            jnp.reshape(knobs[name], (-1, 1))
+            for name in ("selectivity", "content", "brake")
+        )
+        frozen_step = jax.nn.softplus(self.frozen_step).reshape(grouped)
+        step = blend(selectivity, features.step, frozen_step)
+        write = blend(selectivity, features.write[:, :, None], self.frozen_write)
+        read = blend(selectivity, features.read[:, :, None], self.frozen_read)
+        rate = -jnp.exp(self.log_rate.T).reshape(config.state, *grouped)
+        return Factors(
+            step=step,
+            written=blend(content, step, 1.0),
+            write=blend(content, write, 1.0 / config.state),
+            read=blend(content, read, 1.0),
+            rate=brake * rate,
+        )
+
+    def _read(self, mixed: Array, features: SelectiveFeatures) -> Array:
+        batch, length = mixed.shape[:2]
+        value = features.value.astype(jnp.float32)
+        skip = self.skip.reshape(value.shape[2:])
+        # The sum may be undamped: it stays float32 until the gate has been applied.
+        y = (mixed + skip * value).reshape(batch, length, -1)
+        if features.gate is not None:
+            y = y * jax.nn.silu(features.gate.astype(jnp.float32))
+        dtype = self.config.dtype
+        flat = y.reshape(batch * length, -1).astype(dtype) @ self.out.astype(dtype)
+        return flat.reshape(batch, length, self.width)
+
+
+def _spread_rates(key: Array, shape: tuple[int, int]) -> Array:
+    """``log(1 .. N)`` for every channel, the real-valued S4D initialisation."""
+    del key  # the same for every seed, as published
+    return jnp.broadcast_to(jnp.log(jnp.arange(1.0, shape[1] + 1.0)), shape)
