@@ -1,0 +1,1 @@
+"""Published checkpoints, read into the routers of this package."""
