@@ -6,24 +6,28 @@ weights for RWKV-4, signed ``A [H, T, T]`` for the others. The matrix takes T^2 
 and is left at zero where T exceeds `MATRIX_LENGTH`.
 """
 
+from typing import Any
+
 import numpy as np
 
 MATRIX_LENGTH = 64
 
 
-def sigmoid(x):
+def sigmoid(x: Any) -> Any:
     return 1.0 / (1.0 + np.exp(-x))
 
 
-def float64(params):
+def float64(params: Any) -> Any:
     return {name: np.asarray(value, np.float64) for name, value in params.items()}
 
 
-def before(x):
+def before(x: Any) -> Any:
     return np.concatenate([np.zeros_like(x[:1]), x[:-1]])
 
 
-def rwkv4(params, x, heads, brake=1.0, content=1.0):
+def rwkv4(
+    params: Any, x: Any, heads: int, brake: float = 1.0, content: float = 1.0
+) -> Any:
     p, (length, width) = float64(params), x.shape
     mix = p["time_mix"].reshape(3, width) if "time_mix" in p else np.ones((3, width))
     shifted = [x * m + before(x) * (1 - m) for m in mix]
@@ -46,7 +50,9 @@ def rwkv4(params, x, heads, brake=1.0, content=1.0):
     return (sigmoid(receptance) * read) @ p["out"], groups
 
 
-def matrix_state(query, key, value, decay, bonus=None):
+def matrix_state(
+    query: Any, key: Any, value: Any, decay: Any, bonus: Any = None
+) -> Any:
     """``[T, K]`` each, decay a factor; the state is read early with a bonus."""
     length, width = query.shape
     state = np.zeros((width, value.shape[1]))
@@ -68,14 +74,14 @@ def matrix_state(query, key, value, decay, bonus=None):
     return read, matrix
 
 
-def per_head(heads, columns, one_head):
+def per_head(heads: int, columns: Any, one_head: Any) -> Any:
     """Runs ``one_head(h, *columns of that head)`` and joins what it returns."""
     split = [np.split(c, heads, axis=-1) for c in columns]
     pairs = [one_head(h, *(s[h] for s in split)) for h in range(heads)]
     return np.concatenate([r for r, _ in pairs], -1), np.stack([m for _, m in pairs])
 
 
-def standardize(y, heads, epsilon, centered):
+def standardize(y: Any, heads: int, epsilon: float, centered: bool) -> Any:
     parts = np.stack(np.split(y, heads, axis=-1))
     if centered:
         parts = parts - parts.mean(-1, keepdims=True)
@@ -83,20 +89,27 @@ def standardize(y, heads, epsilon, centered):
     return np.concatenate(parts, -1)
 
 
-def toward(x, content, constant):
+def toward(x: Any, content: float, constant: Any) -> Any:
     return content * x + (1 - content) * constant
 
 
-def swish(x):
+def swish(x: Any) -> Any:
     return x * sigmoid(x)
 
 
-def retention(params, x, heads, brake=1.0, content=1.0, rotary=False):
+def retention(
+    params: Any,
+    x: Any,
+    heads: int,
+    brake: float = 1.0,
+    content: float = 1.0,
+    rotary: bool = False,
+) -> Any:
     p, (length, width) = float64(params), x.shape
     flat, size = x @ p["fused"], width // heads
     query, key, value, *gate = np.split(flat, flat.shape[1] // width, axis=-1)
 
-    def turn(z):  # as a product of complex numbers
+    def turn(z: Any) -> Any:  # as a product of complex numbers
         if not rotary:
             return z
         half = size // 2
@@ -104,7 +117,7 @@ def retention(params, x, heads, brake=1.0, content=1.0, rotary=False):
         turned = (z[:, :half] + 1j * z[:, half:]) * np.exp(1j * angle)
         return np.concatenate([turned.real, turned.imag], -1)
 
-    def one_head(h, query, key, value):
+    def one_head(h: Any, query: Any, key: Any, value: Any) -> Any:
         query, key = (toward(turn(z), content, size**-0.25) for z in (query, key))
         gamma = (1 - 2.0 ** (-5 - h)) ** brake
         decay = np.full_like(key, gamma)
@@ -115,7 +128,14 @@ def retention(params, x, heads, brake=1.0, content=1.0, rotary=False):
     return (read * swish(gate[0]) if gate else read) @ p["out"], matrix
 
 
-def gla(params, x, heads, brake=1.0, content=1.0, selectivity=1.0):
+def gla(
+    params: Any,
+    x: Any,
+    heads: int,
+    brake: float = 1.0,
+    content: float = 1.0,
+    selectivity: float = 1.0,
+) -> Any:
     p, (_, width) = float64(params), x.shape
     size, rank = width // heads, p["decay"].shape[0]
     flat = x @ p["fused"]
@@ -125,7 +145,7 @@ def gla(params, x, heads, brake=1.0, content=1.0, selectivity=1.0):
     frozen = np.log(sigmoid(p["frozen_decay"].reshape(-1))) / 16
     log_decay = toward(np.log(sigmoid(logits)) / 16, selectivity, frozen)
 
-    def one_head(h, query, key, value, log_decay):
+    def one_head(h: Any, query: Any, key: Any, value: Any, log_decay: Any) -> Any:
         query, key = (toward(z, content, size**-0.25) for z in (query, key))
         decay = np.exp(brake * log_decay)
         return matrix_state(query / np.sqrt(size), key, value, decay)
@@ -136,7 +156,14 @@ def gla(params, x, heads, brake=1.0, content=1.0, selectivity=1.0):
     return (read * swish(gate[0]) if gate else read) @ p["out"], matrix
 
 
-def rwkv6(params, x, heads, brake=1.0, content=1.0, selectivity=1.0):
+def rwkv6(
+    params: Any,
+    x: Any,
+    heads: int,
+    brake: float = 1.0,
+    content: float = 1.0,
+    selectivity: float = 1.0,
+) -> Any:
     p, (_, width) = float64(params), x.shape
     size, rank = width // heads, p["decay"].shape[0]
     if "time_mix" in p:
@@ -148,7 +175,7 @@ def rwkv6(params, x, heads, brake=1.0, content=1.0, selectivity=1.0):
     frozen = -np.exp(p["frozen_decay"].reshape(-1))
     log_decay = toward(rates, selectivity, frozen)
 
-    def one_head(h, query, key, value, log_decay):
+    def one_head(h: Any, query: Any, key: Any, value: Any, log_decay: Any) -> Any:
         query, key = (toward(z, content, size**-0.5) for z in (query, key))
         bonus = toward(p["time_first"][h], content, 1.0)
         return matrix_state(query, key, value, np.exp(brake * log_decay), bonus)

@@ -1,5 +1,7 @@
 """Forgetting attention: contract, published equation, limits and range."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -15,7 +17,7 @@ from routers.forgetting_attention import ForgettingAttention, ForgettingAttentio
 WIDTH = 8
 
 
-def build(length, heads=2, seed=0, dtype=jnp.float32):
+def build(length: int, heads: int = 2, seed: int = 0, dtype: Any = jnp.float32) -> Any:
     config = ForgettingAttentionConfig(heads=heads, init_scale=0.5, dtype=dtype)
     router = ForgettingAttention(width=WIDTH, config=config)
     x = jax.random.normal(jax.random.key(seed), (1, length, WIDTH))
@@ -25,13 +27,15 @@ def build(length, heads=2, seed=0, dtype=jnp.float32):
     return router, params | {"forget_bias": bias}, x
 
 
-def call(router, params, x, **changed):
+def call(router: Any, params: Any, x: Any, **changed: Any) -> Any:
     new = {name: jnp.asarray(value, jnp.float32) for name, value in changed.items()}
     knobs = neutral_knobs(router) | new
     return router.apply({"params": params}, x, causal_geometry(x.shape[1]), knobs)
 
 
-def published(params, x, heads, brake=1.0, content=1.0):
+def published(
+    params: Any, x: Any, heads: int, brake: float = 1.0, content: float = 1.0
+) -> Any:
     """``(y [T, D], A [H, T, T])`` in float64, one pair at a time."""
     p = {name: np.asarray(value, np.float64) for name, value in params.items()}
     x = np.asarray(x, np.float64)
@@ -56,7 +60,7 @@ def published(params, x, heads, brake=1.0, content=1.0):
 
 
 @pytest.mark.parametrize("heads", [1, 2])
-def test_contract(heads):
+def test_contract(heads: int) -> None:
     config = ForgettingAttentionConfig(heads=heads)
     router = ForgettingAttention(width=WIDTH, config=config)
     failed = [f for f in examine(router) if not f.passed]
@@ -70,7 +74,9 @@ def test_contract(heads):
     content=st.sampled_from([0.0, 0.5, 1.0]),
     seed=st.integers(0, 1000),
 )
-def test_equals_the_published_equation(heads, brake, content, seed):
+def test_equals_the_published_equation(
+    heads: int, brake: float, content: float, seed: int
+) -> None:
     router, params, x = build(16, heads, seed)
     y, routing = call(router, params, x, brake=brake, content=content)
     wanted, weights = published(params, x[0], heads, brake, content)
@@ -80,14 +86,14 @@ def test_equals_the_published_equation(heads, brake, content, seed):
     assert np.abs(y[0] - wanted).max() < 1e-5 * np.abs(wanted).max()
 
 
-def test_accuracy_at_256():
+def test_accuracy_at_256() -> None:
     router, params, x = build(256)
     y, _ = call(router, params, x)
     wanted, _ = published(params, x[0], 2)
     assert np.abs(y[0] - wanted).max() < 1e-5 * np.abs(wanted).max()
 
 
-def test_without_the_brake_it_is_attention():
+def test_without_the_brake_it_is_attention() -> None:
     router, params, x = build(16)
     _, found = call(router, params, x, brake=0.0)
     attention = Attention(width=WIDTH, config=AttentionConfig(heads=2))
@@ -96,14 +102,14 @@ def test_without_the_brake_it_is_attention():
     np.testing.assert_allclose(found.weights, wanted.weights, rtol=1e-5, atol=1e-6)
 
 
-def test_a_strong_brake_is_the_identity():
+def test_a_strong_brake_is_the_identity() -> None:
     router, params, x = build(16)
     _, routing = call(router, params, x, brake=1e5)
     eye = np.broadcast_to(np.eye(16), routing.weights.shape)
     np.testing.assert_allclose(routing.weights, eye, rtol=1e-5, atol=1e-6)
 
 
-def test_constant_gates_are_a_distance():
+def test_constant_gates_are_a_distance() -> None:
     # With no weights on the gates, log f is one number a head: attention's brake.
     router, params, x = build(16)
     params = params | {"fused": params["fused"].at[:, 3 * WIDTH :].set(0.0)}
@@ -116,11 +122,11 @@ def test_constant_gates_are_a_distance():
 
 
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
-def test_values_and_gradients_are_finite_at_2048(dtype):
+def test_values_and_gradients_are_finite_at_2048(dtype: Any) -> None:
     # Half of the recurrent routers' length: the matrix here is T^2.
     router, params, x = build(2048, heads=1, dtype=dtype)
 
-    def loss(params, brake, x):
+    def loss(params: Any, brake: float, x: Any) -> Any:
         y, _ = call(router, params, x, brake=brake)
         return jnp.square(y.astype(jnp.float32)).mean(), y
 
@@ -132,7 +138,7 @@ def test_values_and_gradients_are_finite_at_2048(dtype):
             assert jnp.isfinite(leaf).all(), brake
 
 
-def test_settings_are_validated():
+def test_settings_are_validated() -> None:
     with pytest.raises(ValueError, match="heads=0"):
         ForgettingAttentionConfig(heads=0)
     with pytest.raises(ValueError, match="init_scale"):

@@ -1,6 +1,7 @@
 """RWKV4 against Transformers' attention block; see fixtures/make_rwkv.py."""
 
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -14,19 +15,19 @@ FIXTURE = Path(__file__).parent / "fixtures" / "rwkv.npz"
 
 
 @pytest.fixture(scope="module")
-def published():
+def published() -> Any:
     with np.load(FIXTURE) as arrays:
         return dict(arrays)
 
 
 @pytest.mark.parametrize("method", ["mix", "explicit"])
 @pytest.mark.parametrize("heads", [1, 4])
-def test_output_is_the_published_one(published, heads, method):
+def test_output_is_the_published_one(published: Any, heads: int, method: str) -> None:
     x, wanted = published["x"], published["y"]
     router = RWKV4(width=x.shape[-1], config=RWKV4Config(heads=heads))
     knobs = neutral_knobs(router)
 
-    def run(module, x):
+    def run(module: Any, x: Any) -> Any:
         features = module.project(x)
         geometry = causal_geometry(x.shape[1])
         return getattr(module, method)(features, geometry, knobs)
@@ -38,7 +39,7 @@ def test_output_is_the_published_one(published, heads, method):
     assert np.abs(y - wanted).max() < 1e-5 * np.abs(wanted).max()
 
 
-def test_table_names_every_parameter_of_both_sides(published):
+def test_table_names_every_parameter_of_both_sides(published: Any) -> None:
     router = RWKV4(width=32)
     x, geometry = published["x"], causal_geometry(published["x"].shape[1])
     ours = router.init(jax.random.key(0), x, geometry, neutral_knobs(router))["params"]
@@ -52,7 +53,7 @@ def test_table_names_every_parameter_of_both_sides(published):
 
 
 @pytest.mark.parametrize("name", ["time_decay", "time_first"])
-def test_decay_and_bonus_matter_in_the_fixture(published, name):
+def test_decay_and_bonus_matter_in_the_fixture(published: Any, name: str) -> None:
     router = RWKV4(width=32)
     x, geometry = published["x"], causal_geometry(published["x"].shape[1])
     params = router_params(published)

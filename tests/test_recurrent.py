@@ -1,11 +1,14 @@
 """The recurrent routers: contract, published equations, limits, range and memory."""
 
 import dataclasses
+import functools
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import recurrent_reference as reference
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -16,17 +19,16 @@ from routers.recurrence import pair_weights, read_state, signed_routing
 from routers.retention import Retention, RetentionConfig
 from routers.rwkv import RWKV4, RWKV4Config
 from routers.rwkv6 import RWKV6, RWKV6Config
-from tests import recurrent_reference as reference
 
 WIDTH = 8
-CASES = {
+CASES: dict[str, Any] = {
     "rwkv4": (RWKV4, RWKV4Config(heads=2), reference.rwkv4),
     "rwkv4 unshifted": (RWKV4, RWKV4Config(token_shift=False), reference.rwkv4),
     "retention": (Retention, RetentionConfig(heads=2), reference.retention),
     "retention bare rotary": (
         Retention,
         RetentionConfig(rotary=True, gated=False),
-        lambda *a, **k: reference.retention(*a, rotary=True, **k),
+        functools.partial(reference.retention, rotary=True),
     ),
     "gla": (
         GatedLinearAttention,
@@ -42,10 +44,12 @@ CASES = {
 }
 SIGNED = [name for name in CASES if "rwkv4" not in name]
 PLAIN = ["rwkv4", "retention", "gla", "rwkv6"]
-PROGRAMS = {}
+PROGRAMS: dict[Any, Any] = {}
 
 
-def build(name, length, seed=0, dtype=jnp.float32, batch=1):
+def build(
+    name: str, length: int, seed: int = 0, dtype: Any = jnp.float32, batch: int = 1
+) -> Any:
     """A router with all parameters random and large enough to matter, and an input."""
     kind, config, _ = CASES[name]
     config = dataclasses.replace(config, init_scale=0.4, dtype=dtype)
@@ -61,10 +65,10 @@ def build(name, length, seed=0, dtype=jnp.float32, batch=1):
     return router, params, x
 
 
-def run(name, router, params, x, **changed):
+def run(name: str, router: Any, params: Any, x: Any, **changed: Any) -> Any:
     """``(mix, explicit, routing)``, compiled once for each router and length."""
 
-    def both(module, x, knobs):
+    def both(module: Any, x: Any, knobs: Any) -> Any:
         geometry = causal_geometry(x.shape[1])
         arguments = (module.project(x), geometry, knobs)
         return [f(*arguments) for f in (module.mix, module.explicit, module.route)]
@@ -78,20 +82,20 @@ def run(name, router, params, x, **changed):
     return PROGRAMS[key](params, x, neutral_knobs(router) | new)
 
 
-def close(found, wanted, tolerance=1e-5):
+def close(found: Any, wanted: Any, tolerance: Any = 1e-5) -> None:
     # Relative to the largest entry: entries are sums whose terms cancel.
     found, wanted = np.asarray(found), np.asarray(wanted)
     assert found.dtype == np.float32
     assert np.abs(found - wanted).max() <= tolerance * np.abs(wanted).max() + 1e-6
 
 
-def shares(matrix):
+def shares(matrix: Any) -> Any:
     magnitude = np.abs(matrix)
     return magnitude / magnitude.sum(-1, keepdims=True)
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_contract(name):
+def test_contract(name: str) -> None:
     kind, config, _ = CASES[name]
     failed = [f for f in examine(kind(width=WIDTH, config=config)) if not f.passed]
     assert not failed, failed
@@ -104,7 +108,9 @@ def test_contract(name):
     content=st.sampled_from([0.0, 0.5, 1.0]),
     seed=st.integers(0, 1000),
 )
-def test_equals_the_published_recurrence(name, brake, content, seed):
+def test_equals_the_published_recurrence(
+    name: str, brake: float, content: float, seed: int
+) -> None:
     router, params, x = build(name, length=24, seed=seed)
     mix, explicit, routing = run(name, router, params, x, brake=brake, content=content)
     y, matrix = CASES[name][2](
@@ -126,7 +132,7 @@ def test_equals_the_published_recurrence(name, brake, content, seed):
 
 @pytest.mark.parametrize("name", ["gla", "rwkv6"])
 @pytest.mark.parametrize("selectivity", [0.0, 0.4])
-def test_selectivity_freezes_the_decay_alone(name, selectivity):
+def test_selectivity_freezes_the_decay_alone(name: str, selectivity: float) -> None:
     router, params, x = build(name, length=24)
     mix, _, routing = run(name, router, params, x, selectivity=selectivity)
     y, matrix = CASES[name][2](
@@ -137,7 +143,7 @@ def test_selectivity_freezes_the_decay_alone(name, selectivity):
 
 
 @pytest.mark.parametrize("name", ["gla", "rwkv6", "retention"])
-def test_without_content_and_selectivity_only_the_lag_counts(name):
+def test_without_content_and_selectivity_only_the_lag_counts(name: str) -> None:
     router, params, x = build(name, length=12)
     frozen = {"selectivity": 0.0} if "selectivity" in router.knobs else {}
     _, _, routing = run(name, router, params, x, content=0.0, **frozen)
@@ -148,7 +154,7 @@ def test_without_content_and_selectivity_only_the_lag_counts(name):
 
 
 @pytest.mark.parametrize("name", PLAIN)
-def test_limits_of_the_brake(name):
+def test_limits_of_the_brake(name: str) -> None:
     router, params, x = build(name, length=12)
     _, _, routing = run(name, router, params, x, brake=1e5)
     near = np.tril(np.triu(np.ones((12, 12)), -router.reach))
@@ -161,7 +167,7 @@ def test_limits_of_the_brake(name):
 
 @pytest.mark.parametrize("name", CASES)
 @pytest.mark.parametrize("brake", [0.0, 0.05, 1.0])
-def test_accuracy_at_256(name, brake):
+def test_accuracy_at_256(name: str, brake: float) -> None:
     router, params, x = build(name, length=256)
     mix, explicit, _ = run(name, router, params, x, brake=brake)
     x = np.asarray(x[0], np.float64)
@@ -171,7 +177,7 @@ def test_accuracy_at_256(name, brake):
     close(explicit[0], y, tolerance)
 
 
-def test_slow_decays_stay_exact_over_4096_steps():
+def test_slow_decays_stay_exact_over_4096_steps() -> None:
     steps, gamma = 4096, 1 - 2.0**-12
     one = jnp.ones((1, steps, 1, 1))
     y = read_state(one, one, one, jnp.log1p(-(2.0**-12)) * one)
@@ -181,14 +187,14 @@ def test_slow_decays_stay_exact_over_4096_steps():
 
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
 @pytest.mark.parametrize("name", PLAIN)
-def test_values_and_gradients_are_finite_at_4096(name, dtype):
+def test_values_and_gradients_are_finite_at_4096(name: str, dtype: Any) -> None:
     router, params, x = build(name, length=4096, dtype=dtype)
 
     @jax.jit
-    def loss(params, brake, x):
+    def loss(params: Any, brake: float, x: Any) -> Any:
         knobs = neutral_knobs(router) | {"brake": brake}
 
-        def mix(module, x):
+        def mix(module: Any, x: Any) -> Any:
             return module.mix(module.project(x), causal_geometry(4096), knobs)
 
         y = router.apply({"params": params}, x, method=mix)
@@ -203,25 +209,26 @@ def test_values_and_gradients_are_finite_at_4096(name, dtype):
 
 
 @pytest.mark.parametrize("name", PLAIN)
-def test_memory_of_training_is_linear(name):
-    def peak(length):
+def test_memory_of_training_is_linear(name: str) -> None:
+    def peak(length: int) -> Any:
         router, params, x = build(name, length)
 
-        def loss(params, x):
-            def mix(module, x):
+        def loss(params: Any, x: Any) -> Any:
+            def mix(module: Any, x: Any) -> Any:
                 geometry = causal_geometry(length)  # [T, T], but never read
                 return module.mix(module.project(x), geometry, neutral_knobs(router))
 
             return jnp.square(router.apply({"params": params}, x, method=mix)).sum()
 
         compiled = jax.jit(jax.grad(loss)).lower(params, x).compile()
-        return compiled.memory_analysis().temp_size_in_bytes
+        memory: Any = compiled.memory_analysis()
+        return memory.temp_size_in_bytes
 
     assert peak(2048) < 4.2 * peak(512)
 
 
 @pytest.mark.parametrize("name", PLAIN)
-def test_knobs_per_head_act_on_their_head(name):
+def test_knobs_per_head_act_on_their_head(name: str) -> None:
     router, params, x = build(name, length=12)
     _, _, both = run(name, router, params, x, brake=[0.2, 3.0])
     for head, brake in enumerate((0.2, 3.0)):
@@ -229,7 +236,7 @@ def test_knobs_per_head_act_on_their_head(name):
         close(both.weights[:, head], one.weights[:, head])
 
 
-def test_a_row_that_reads_nothing_reads_itself():
+def test_a_row_that_reads_nothing_reads_itself() -> None:
     nothing = jnp.zeros((1, 3, 1, 2))
     matrix = pair_weights(nothing, nothing, -jnp.ones((1, 3, 1, 2)))
     routing = signed_routing(matrix, nothing, nothing)
@@ -238,7 +245,7 @@ def test_a_row_that_reads_nothing_reads_itself():
 
 
 @pytest.mark.parametrize("name", PLAIN)
-def test_packed_sequences_are_refused(name):
+def test_packed_sequences_are_refused(name: str) -> None:
     router, params, x = build(name, length=6)
     plain = causal_geometry(6)
     packed = Geometry(plain.distance[None], plain.mask[None], "causal")
@@ -247,7 +254,7 @@ def test_packed_sequences_are_refused(name):
 
 
 @pytest.mark.parametrize("name", PLAIN)
-def test_settings_are_validated(name):
+def test_settings_are_validated(name: str) -> None:
     kind, config, _ = CASES[name]
     for wrong in ({"heads": 0}, {"init_scale": 0.0}):
         with pytest.raises(ValueError, match=next(iter(wrong))):
