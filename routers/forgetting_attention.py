@@ -132,12 +132,12 @@ class ForgettingAttention(Router):
     def _weights(
         self, features: ForgettingFeatures, geometry: Geometry, knobs: Knobs
     ) -> Array:
-        forgotten = -segment_sums(features.log_forget.swapaxes(1, 2))  # [B, H, T, S]
-        slopes = jnp.ones(self.config.heads)
-        logits = attention_logits(
-            features.attention, geometry.replace(distance=forgotten), slopes, knobs
-        )
-        mask = geometry.mask if geometry.mask.ndim == 2 else geometry.mask[:, None]
+        unbraked = geometry.replace(distance=jnp.zeros_like(geometry.distance))
+        ones = jnp.ones(self.config.heads)
+        score = attention_logits(features.attention, unbraked, ones, knobs)
+        kept = segment_sums(features.log_forget.swapaxes(1, 2))  # [B, H, T, S]
+        mask = geometry.mask.reshape(-1, 1, *geometry.mask.shape[-2:])
+        logits = score + per_head(knobs["brake"]) * kept
         return masked_softmax(logits, mask, per_head(knobs["null_sink"]))
 
     def _read(self, weights: Array, features: ForgettingFeatures) -> Array:

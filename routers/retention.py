@@ -30,7 +30,7 @@ import numpy as np
 from flax import struct
 
 from routers.attention import rotate
-from routers.base import Array, Geometry, Knob, Knobs, Router, Routing, per_head
+from routers.base import Array, Geometry, Knob, Knobs, Router, Routing
 from routers.recurrence import (
     content_factor,
     normalize_heads,
@@ -167,10 +167,12 @@ class Retention(Router):
         require_whole_sequences(geometry)
         query, key = self._factors(features, knobs)
         position = jnp.arange(key.shape[1])
-        steps = jnp.maximum(position[:, None] - position[None, :], 0)[None]
-        log_gamma = per_head(log_gammas(self.config.heads))
-        decay = jnp.exp(per_head(knobs["brake"]) * log_gamma * steps)
-        return jnp.tril(jnp.einsum("bthk,bshk->bhts", query, key) * decay[None])
+        steps = jnp.maximum(position[:, None] - position[None, :], 0)
+        rate = jnp.reshape(
+            knobs["brake"] * log_gammas(self.config.heads), (1, -1, 1, 1)
+        )
+        score = jnp.einsum("bthk,bshk->bhts", query, key)
+        return jnp.tril(score * jnp.exp(rate * steps[None, None]))
 
     def _read(self, mixed: Array, features: RetentionFeatures) -> Array:
         batch, queries = mixed.shape[:2]
