@@ -90,7 +90,7 @@ def read_state(
       float32 ``[B, T, H, V]``.
     """
     # Slow decays round badly near 1, the same way at each step; their distance from
-    # 1 does not: over 4096 steps this is 100 times more accurate.
+    # 1 does not: over 4096 steps errors of 1e-6 in place of 4e-5 to 1e-4.
     loss = jnp.expm1(log_decay.astype(jnp.float32))
     xs = jax.tree.map(lambda x: jnp.moveaxis(x, 1, 0), (query, key, value, loss))
     batch, _, heads, width = key.shape
