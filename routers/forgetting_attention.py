@@ -1,0 +1,148 @@
+"""Forgetting attention (FoX): softmax attention whose distance is what was forgotten.
+
+    A_ij = softmax_j( c (q_i . k_j / sqrt(K) - lambda |k_j|^2 / 2 sqrt(K))
+                      + beta sum_{m=j+1..i} log f_m ),     f_m = sigmoid(x_m w_h + b_h)
+
+The brake ``beta`` multiplies the log of the forget gates, not scaled by ``1/sqrt(K)``.
+It is the additive brake of `routers.attention` with a distance of its own making, per
+head and from the input; the geometry's distance is not used. Limits: at 0 softmax
+attention without positions; as it grows the matrix tends to the identity. Neutral: 1,
+the published router.
+
+The other knobs are those of `routers.attention`. ``content`` scales the score alone:
+the gates belong to the brake.
+
+Reference: Lin et al. 2025, Forgetting Transformer (arXiv 2503.02130), the plain layer
+without rotary positions. Differs from its Pro block, which adds an output gate,
+normalised queries and keys, and shifted keys and values. Its fast kernel tiles the
+matrix; here, as in `routers.attention`, the matrix is the fast path.
+"""
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from flax import struct
+
+from routers.attention import (
+    Attention,
+    AttentionFeatures,
+    attention_logits,
+    masked_softmax,
+    normalize_keys,
+)
+from routers.base import Array, Geometry, Knob, Knobs, Router, Routing, per_head
+from routers.decay import segment_sums
+from routers.recurrence import head_norms
+
+
+@dataclasses.dataclass(frozen=True)
+class ForgettingAttentionConfig:
+    """Static settings of `ForgettingAttention`.
+
+    Attributes:
+      heads: H; must divide the model width.
+      init_scale: standard deviation of every weight matrix.
+      dtype: of the matrix products; gates, logits and softmax are always float32.
+    """
+
+    heads: int = 1
+    init_scale: float = 0.02
+    dtype: Any = jnp.float32
+
+    def __post_init__(self) -> None:
+        if self.heads < 1:
+            raise ValueError(f"heads={self.heads}: at least 1")
+        if self.init_scale <= 0:
+            raise ValueError(f"init_scale={self.init_scale}: must be positive")
+
+
+class ForgettingFeatures(struct.PyTreeNode):
+    """What attention has, and the log forget gates ``[B, S, H]``, float32, <= 0."""
+
+    attention: AttentionFeatures
+    log_forget: Array
+
+
+class ForgettingAttention(Router):
+    """Softmax attention with forget gates; see the module docstring."""
+
+    config: ForgettingAttentionConfig = ForgettingAttentionConfig()
+
+    kinds: ClassVar[frozenset[str]] = frozenset({"causal"})
+    knobs: ClassVar[Mapping[str, Knob]] = {
+        **Attention.knobs,
+        "brake": Knob(
+            1.0, 0.0, math.inf, "log of the forget gates; 0 content, inf identity"
+        ),
+    }
+
+    def setup(self) -> None:
+        """Declares the matrices; query, key, value and gates fused into one."""
+        width, heads = self.width, self.config.heads
+        if width % heads:
+            raise ValueError(f"heads={heads} does not divide the model width {width}")
+        normal = nn.initializers.normal(self.config.init_scale)
+        self.fused = self.param("fused", normal, (width, 3 * width + heads))
+        self.forget_bias = self.param("forget_bias", nn.initializers.zeros, (1, heads))
+        self.out = self.param("out", normal, (width, width))
+
+    def project(self, x: Array) -> ForgettingFeatures:
+        """Queries, keys, values and log forget gates of ``x [B, S, D]``."""
+        batch, length, width = x.shape
+        heads, dtype = self.config.heads, self.config.dtype
+        flat = x.reshape(-1, width).astype(dtype) @ self.fused.astype(dtype)
+        query, key, value = (
+            part.reshape(batch, length, heads, width // heads)
+            for part in jnp.split(flat[:, : 3 * width], 3, axis=-1)
+        )
+        logits = flat[:, 3 * width :].astype(jnp.float32) + self.forget_bias
+        log_forget = jax.nn.log_sigmoid(logits).reshape(batch, length, heads)
+        return ForgettingFeatures(AttentionFeatures(query, key, value), log_forget)
+
+    def route(
+        self, features: ForgettingFeatures, geometry: Geometry, knobs: Knobs
+    ) -> Routing:
+        """The routing matrix, its null mass, and the norms of keys and values."""
+        weights = self._weights(features, geometry, knobs)
+        key = normalize_keys(features.attention.key, knobs["key_normalization"])
+        return Routing(
+            weights=weights,
+            null_mass=1.0 - jnp.sum(weights, axis=-1),
+            key_norms=head_norms(key),
+            value_norms=head_norms(features.attention.value),
+        )
+
+    def mix(
+        self, features: ForgettingFeatures, geometry: Geometry, knobs: Knobs
+    ) -> Array:
+        """``y [B, T, D]``; the fast path is the matrix itself, as in attention."""
+        return self._read(self._weights(features, geometry, knobs), features)
+
+    def explicit(
+        self, features: ForgettingFeatures, geometry: Geometry, knobs: Knobs
+    ) -> Array:
+        """``y [B, T, D]`` from the weights that `route` reports."""
+        return self._read(self.route(features, geometry, knobs).weights, features)
+
+    def _weights(
+        self, features: ForgettingFeatures, geometry: Geometry, knobs: Knobs
+    ) -> Array:
+        unbraked = geometry.replace(distance=jnp.zeros_like(geometry.distance))
+        ones = jnp.ones(self.config.heads)
+        score = attention_logits(features.attention, unbraked, ones, knobs)
+        kept = segment_sums(features.log_forget.swapaxes(1, 2))  # [B, H, T, S]
+        mask = geometry.mask.reshape(-1, 1, *geometry.mask.shape[-2:])
+        logits = score + per_head(knobs["brake"]) * kept
+        return masked_softmax(logits, mask, per_head(knobs["null_sink"]))
+
+    def _read(self, weights: Array, features: ForgettingFeatures) -> Array:
+        batch, _, queries, _ = weights.shape
+        value = features.attention.value
+        mixed = jnp.einsum("bhts,bshk->bthk", weights.astype(value.dtype), value)
+        flat = mixed.reshape(-1, self.width)
+        return (flat @ self.out.astype(flat.dtype)).reshape(batch, queries, self.width)

@@ -1,0 +1,183 @@
+"""Gated linear attention: dot products with a learned, input-dependent decay.
+
+    A_ij = sum_c q_ic k_jc exp(beta sum_{m=j+1..i} g_mc) / sqrt(K)
+    g_m  = log sigmoid(x_m W_1 W_2 + b) / 16                       (per channel)
+    y_i  = (norm_h(sum_j A_ij v_j) * swish(x_i W_g)) W_out
+
+The brake ``beta`` multiplies the log-decay ``g``. Limits: at 0 undamped linear
+attention; as it grows the diagonal ``q_i . k_i`` is left, of either sign. Neutral: 1,
+the published router.
+
+``content`` interpolates both factors, ``q -> c q + (1 - c) K^(-1/4)`` and likewise k,
+so that at 0 the score is 1 for every pair and the decay is alone.
+
+``selectivity`` interpolates only the log-decay, after the log-sigmoid, to a learned
+constant per channel: queries and keys stay functions of the input, which is their
+nature here as in attention. At 0, with content 0, A depends on i - j alone.
+
+Routing is signed: see `routers.recurrence` for what is reported.
+
+Reference: Yang et al. 2023 (arXiv 2312.06635). Differs from it in keys as wide as
+values (there half as wide).
+"""
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from flax import struct
+
+from routers.base import Array, Geometry, Knob, Knobs, Router, Routing
+from routers.recurrence import (
+    content_factor,
+    normalize_heads,
+    over_heads,
+    pair_weights,
+    read_state,
+    require_whole_sequences,
+    signed_routing,
+)
+
+EPSILON = 1e-5
+TEMPERATURE = 16.0
+"""Divides the log-sigmoid, so that decays start close to 1."""
+
+
+@dataclasses.dataclass(frozen=True)
+class GatedLinearAttentionConfig:
+    """Static settings of `GatedLinearAttention`.
+
+    Attributes:
+      heads: H; must divide the model width.
+      rank: of the projection to the decay.
+      gated: multiply the normalised read-out by a swish gate of the input.
+      init_scale: standard deviation of every weight matrix.
+      dtype: of the matrix products; log-decays and state are always float32.
+    """
+
+    heads: int = 1
+    rank: int = 16
+    gated: bool = True
+    init_scale: float = 0.02
+    dtype: Any = jnp.float32
+
+    def __post_init__(self) -> None:
+        if self.heads < 1 or self.rank < 1:
+            raise ValueError(f"heads={self.heads}, rank={self.rank}: at least 1")
+        if self.init_scale <= 0:
+            raise ValueError(f"init_scale={self.init_scale}: must be positive")
+
+
+class GatedLinearAttentionFeatures(struct.PyTreeNode):
+    """Query, key, value, log-decay ``[B, S, H, K]``; gate ``[B, S, D]`` or None."""
+
+    query: Array
+    key: Array
+    value: Array
+    log_decay: Array
+    gate: Array | None
+
+
+def log_decays(logits: Array) -> Array:
+    """``log sigmoid(logits) / 16``, float32, never positive."""
+    return jax.nn.log_sigmoid(logits.astype(jnp.float32)) / TEMPERATURE
+
+
+class GatedLinearAttention(Router):
+    """Gated linear attention; see the module docstring for the equation."""
+
+    config: GatedLinearAttentionConfig = GatedLinearAttentionConfig()
+
+    kinds: ClassVar[frozenset[str]] = frozenset({"causal"})
+    knobs: ClassVar[Mapping[str, Knob]] = {
+        "brake": Knob(1.0, 0.0, math.inf, "log-decay; 0 undamped, inf the diagonal"),
+        "content": Knob(1.0, 0.0, 1.0, "factors of the score; 0 leaves the decay"),
+        "selectivity": Knob(1.0, 0.0, 1.0, "decay by input; 0 a learned constant"),
+    }
+
+    def setup(self) -> None:
+        """Declares the matrices; all that read the input are fused into one."""
+        width, heads, rank = self.width, self.config.heads, self.config.rank
+        if width % heads:
+            raise ValueError(f"heads={heads} does not divide the model width {width}")
+        normal = nn.initializers.normal(self.config.init_scale)
+        zeros = nn.initializers.zeros
+        parts = 4 if self.config.gated else 3
+        self.fused = self.param("fused", normal, (width, parts * width + rank))
+        self.decay = self.param("decay", normal, (rank, width))
+        self.decay_bias = self.param("decay_bias", zeros, (1, width))
+        self.frozen_decay = self.param("frozen_decay", zeros, (heads, width // heads))
+        self.norm_gain = self.param(
+            "norm_gain", nn.initializers.ones, (width // heads,)
+        )
+        self.out = self.param("out", normal, (width, width))
+
+    def project(self, x: Array) -> GatedLinearAttentionFeatures:
+        """Queries, keys, values, log-decays and gate of ``x [B, S, D]``."""
+        batch, length, width = x.shape
+        dtype, rank = self.config.dtype, self.config.rank
+        flat = x.reshape(-1, width).astype(dtype) @ self.fused.astype(dtype)
+        low, parts = flat[:, :rank], flat[:, rank:]
+        logits = low @ self.decay.astype(dtype) + self.decay_bias.astype(dtype)
+        query, key, value, log_decay = (
+            part.reshape(batch, length, self.config.heads, width // self.config.heads)
+            for part in (
+                *jnp.split(parts[:, : 3 * width], 3, axis=-1),
+                log_decays(logits),
+            )
+        )
+        gate = None
+        if self.config.gated:
+            gate = parts[:, 3 * width :].reshape(batch, length, width)
+        return GatedLinearAttentionFeatures(query, key, value, log_decay, gate)
+
+    def route(
+        self, features: GatedLinearAttentionFeatures, geometry: Geometry, knobs: Knobs
+    ) -> Routing:
+        """Shares of magnitude, cancellation, and the norms of keys and values."""
+        query, key, log_decay = self._factors(features, geometry, knobs)
+        matrix = pair_weights(query, key, log_decay)
+        return signed_routing(matrix, key, features.value)
+
+    def mix(
+        self, features: GatedLinearAttentionFeatures, geometry: Geometry, knobs: Knobs
+    ) -> Array:
+        """``y [B, T, D]`` by the recurrence."""
+        query, key, log_decay = self._factors(features, geometry, knobs)
+        return self._read(read_state(query, key, features.value, log_decay), features)
+
+    def explicit(
+        self, features: GatedLinearAttentionFeatures, geometry: Geometry, knobs: Knobs
+    ) -> Array:
+        """``y [B, T, D]`` through the signed matrix."""
+        matrix = pair_weights(*self._factors(features, geometry, knobs))
+        value = features.value.astype(jnp.float32)
+        return self._read(jnp.einsum("bhts,bshk->bthk", matrix, value), features)
+
+    def _factors(
+        self, features: GatedLinearAttentionFeatures, geometry: Geometry, knobs: Knobs
+    ) -> tuple[Array, Array, Array]:
+        """Query, with the score's scale, key, and log-decay with the brake."""
+        require_whole_sequences(geometry)
+        width = features.key.shape[-1]
+        query, key = (
+            content_factor(x, knobs["content"], width**-0.25)
+            for x in (features.query, features.key)
+        )
+        selectivity = over_heads(knobs["selectivity"])
+        frozen = log_decays(self.frozen_decay)[None, None]
+        log_decay = selectivity * features.log_decay + (1.0 - selectivity) * frozen
+        return query / math.sqrt(width), key, over_heads(knobs["brake"]) * log_decay
+
+    def _read(self, mixed: Array, features: GatedLinearAttentionFeatures) -> Array:
+        batch, queries = mixed.shape[:2]
+        y = normalize_heads(mixed, EPSILON, centered=False)
+        y = (y * self.norm_gain[None, None, None]).reshape(batch, queries, self.width)
+        if features.gate is not None:
+            y = y * jax.nn.silu(features.gate.astype(jnp.float32))
+        flat = y.reshape(-1, self.width).astype(self.config.dtype)
+        return (flat @ self.out.astype(flat.dtype)).reshape(y.shape)

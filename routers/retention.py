@@ -1,0 +1,184 @@
+"""Retention: dot products with a fixed exponential decay per head.
+
+    A_ij = (q_i . k_j / sqrt(K)) gamma_h^(beta (i - j)),    gamma_h = 1 - 2^(-5 - h)
+    y_i  = (norm_h(sum_j A_ij v_j) * swish(x_i W_g)) W_out
+
+The brake ``beta`` multiplies the log-decay ``log gamma_h`` per elapsed step. Limits: at
+0 undamped linear attention, free of position only without ``rotary``; as it grows the
+diagonal ``q_i . k_i`` is left, of either sign. Neutral: 1, the published decay.
+
+``content`` interpolates both factors, after rotation, ``q -> c q + (1 - c) K^(-1/4)``
+and likewise k, so that at 0 the score is 1 for every pair and the decay is alone.
+
+Routing is signed: see `routers.recurrence` for what is reported.
+
+Reference: Sun et al. 2023 (arXiv 2307.08621), recurrent form. Differs from it in
+values as wide as keys, in a norm without learned scale, in omitting the row
+normalisation of the parallel form (the norm of each head absorbs it up to epsilon),
+and in rotating as RoPE does, half-split, with ``rotary`` off unless asked for.
+"""
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import struct
+
+from routers.attention import rotate
+from routers.base import Array, Geometry, Knob, Knobs, Router, Routing
+from routers.recurrence import (
+    content_factor,
+    normalize_heads,
+    over_heads,
+    read_state,
+    require_whole_sequences,
+    signed_routing,
+)
+
+EPSILON = 1e-5
+
+
+@dataclasses.dataclass(frozen=True)
+class RetentionConfig:
+    """Static settings of `Retention`.
+
+    Attributes:
+      heads: H; must divide the model width.
+      rotary: rotate queries and keys by position; needs an even head width.
+      gated: multiply the normalised read-out by a swish gate of the input.
+      init_scale: standard deviation of every weight matrix.
+      dtype: of the matrix products; the state is always float32.
+    """
+
+    heads: int = 1
+    rotary: bool = False
+    gated: bool = True
+    init_scale: float = 0.02
+    dtype: Any = jnp.float32
+
+    def __post_init__(self) -> None:
+        if self.heads < 1:
+            raise ValueError(f"heads={self.heads}: at least 1")
+        if self.init_scale <= 0:
+            raise ValueError(f"init_scale={self.init_scale}: must be positive")
+
+
+class RetentionFeatures(struct.PyTreeNode):
+    """Query, key, value ``[B, S, H, K]``; gate ``[B, S, D]``, None if not gated."""
+
+    query: Array
+    key: Array
+    value: Array
+    gate: Array | None
+
+
+def log_gammas(heads: int) -> Array:
+    """``log gamma_h [H]``, rounded once."""
+    return jnp.asarray(np.log1p(-(2.0 ** (-5.0 - np.arange(heads)))), jnp.float32)
+
+
+class Retention(Router):
+    """Multi-scale retention; see the module docstring for the equation."""
+
+    config: RetentionConfig = RetentionConfig()
+
+    kinds: ClassVar[frozenset[str]] = frozenset({"causal"})
+    knobs: ClassVar[Mapping[str, Knob]] = {
+        "brake": Knob(1.0, 0.0, math.inf, "log-decay; 0 undamped, inf the diagonal"),
+        "content": Knob(1.0, 0.0, 1.0, "factors of the score; 0 leaves the decay"),
+    }
+
+    def setup(self) -> None:
+        """Declares the two matrices; query, key, value and gate fused into one."""
+        width, heads = self.width, self.config.heads
+        if width % heads:
+            raise ValueError(f"heads={heads} does not divide the model width {width}")
+        if self.config.rotary and (width // heads) % 2:
+            raise ValueError(f"rotary needs an even head width, not {width // heads}")
+        normal = nn.initializers.normal(self.config.init_scale)
+        parts = 4 if self.config.gated else 3
+        self.fused = self.param("fused", normal, (width, parts * width))
+        self.out = self.param("out", normal, (width, width))
+
+    def project(self, x: Array) -> RetentionFeatures:
+        """Queries, keys, values and gate of ``x [B, S, D]``."""
+        batch, length, width = x.shape
+        heads, dtype = self.config.heads, self.config.dtype
+        flat = x.reshape(-1, width).astype(dtype) @ self.fused.astype(dtype)
+        query, key, value = (
+            part.reshape(batch, length, heads, width // heads)
+            for part in jnp.split(flat[:, : 3 * width], 3, axis=-1)
+        )
+        if self.config.rotary:
+            position = jnp.arange(length, dtype=jnp.float32)
+            query = rotate(query, position).astype(dtype)
+            key = rotate(key, position).astype(dtype)
+        gate = None
+        if self.config.gated:
+            gate = flat[:, 3 * width :].reshape(batch, length, width)
+        return RetentionFeatures(query, key, value, gate)
+
+    def route(
+        self, features: RetentionFeatures, geometry: Geometry, knobs: Knobs
+    ) -> Routing:
+        """Shares of magnitude, cancellation, and the norms of keys and values."""
+        _, key = self._factors(features, knobs)
+        return signed_routing(
+            self._matrix(features, geometry, knobs), key, features.value
+        )
+
+    def mix(
+        self, features: RetentionFeatures, geometry: Geometry, knobs: Knobs
+    ) -> Array:
+        """``y [B, T, D]`` by the recurrence."""
+        require_whole_sequences(geometry)
+        query, key = self._factors(features, knobs)
+        step = over_heads(knobs["brake"]) * over_heads(log_gammas(self.config.heads))
+        log_decay = jnp.broadcast_to(step, (*key.shape[:3], 1))
+        return self._read(read_state(query, key, features.value, log_decay), features)
+
+    def explicit(
+        self, features: RetentionFeatures, geometry: Geometry, knobs: Knobs
+    ) -> Array:
+        """``y [B, T, D]`` through the signed matrix."""
+        matrix = self._matrix(features, geometry, knobs)
+        value = features.value.astype(jnp.float32)
+        return self._read(jnp.einsum("bhts,bshk->bthk", matrix, value), features)
+
+    def _factors(
+        self, features: RetentionFeatures, knobs: Knobs
+    ) -> tuple[Array, Array]:
+        """Query, with the score's scale, and key."""
+        width = features.key.shape[-1]
+        query, key = (
+            content_factor(x, knobs["content"], width**-0.25)
+            for x in (features.query, features.key)
+        )
+        return query / math.sqrt(width), key
+
+    def _matrix(
+        self, features: RetentionFeatures, geometry: Geometry, knobs: Knobs
+    ) -> Array:
+        require_whole_sequences(geometry)
+        query, key = self._factors(features, knobs)
+        position = jnp.arange(key.shape[1])
+        steps = jnp.maximum(position[:, None] - position[None, :], 0)
+        rate = jnp.reshape(
+            knobs["brake"] * log_gammas(self.config.heads), (1, -1, 1, 1)
+        )
+        score = jnp.einsum("bthk,bshk->bhts", query, key)
+        return jnp.tril(score * jnp.exp(rate * steps[None, None]))
+
+    def _read(self, mixed: Array, features: RetentionFeatures) -> Array:
+        batch, queries = mixed.shape[:2]
+        y = normalize_heads(mixed, EPSILON, centered=True)
+        y = y.reshape(batch, queries, self.width)
+        if features.gate is not None:
+            y = y * jax.nn.silu(features.gate.astype(jnp.float32))
+        flat = y.reshape(-1, self.width).astype(self.config.dtype)
+        return (flat @ self.out.astype(flat.dtype)).reshape(y.shape)

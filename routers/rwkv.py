@@ -1,0 +1,212 @@
+"""RWKV-4: a softmax over the past in every channel, run as a recurrence.
+
+    A_ij = softmax_j(c k_j - beta (i - 1 - j) e^w)   for j < i,
+                     c (u + k_i)                     for j = i      (per channel)
+    y_i  = (sigmoid(r_i) * sum_j A_ij v_j) W_out
+
+The brake ``beta`` multiplies the decay ``e^w`` per elapsed step: the same as ``w + log
+beta``. Limits: at 0 a softmax over all of the past, in content alone; as it grows only
+``{i, i - 1}`` keep mass, since the first step back is free of decay (``reach`` 1), and
+rows sum to 1 throughout. Neutral: 1, the published router.
+
+``content`` multiplies the keys *and* the bonus ``u``, a log-weight without position:
+with content 0 the bonus is dropped too. A key is one number in each channel, so there
+are no key norms to report and key normalisation does not apply.
+
+The routing averages, after the softmax, the channels of each of H groups: ``heads``
+only groups what is reported and which channels a knob ``[H]`` reaches.
+
+Reference: Peng et al. 2023 (arXiv 2305.13048). Differs from it in initial values: one
+normal distribution for the matrices, the token shift even, ``w`` as published for the
+first layer at every depth.
+"""
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from flax import struct
+
+from routers.base import Array, Geometry, Knob, Knobs, Router, Routing
+from routers.decay import checkpointed_scan
+from routers.recurrence import (
+    decay_ramp,
+    head_norms,
+    require_whole_sequences,
+    shift_tokens,
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class RWKV4Config:
+    """Static settings of `RWKV4`.
+
+    Attributes:
+      heads: H, groups of channels; must divide the model width.
+      token_shift: mix each position with the one before it, ahead of the projections.
+      init_scale: standard deviation of every weight matrix.
+      dtype: of the matrix products; the recurrence is always float32.
+    """
+
+    heads: int = 1
+    token_shift: bool = True
+    init_scale: float = 0.02
+    dtype: Any = jnp.float32
+
+    def __post_init__(self) -> None:
+        if self.heads < 1:
+            raise ValueError(f"heads={self.heads}: at least 1")
+        if self.init_scale <= 0:
+            raise ValueError(f"init_scale={self.init_scale}: must be positive")
+
+
+class RWKV4Features(struct.PyTreeNode):
+    """Projected input: key, value and receptance, each ``[B, S, H, K]``."""
+
+    key: Array
+    value: Array
+    receptance: Array
+
+
+def initial_bonus(_: Array, shape: tuple[int, ...]) -> Array:
+    """``u``: log 0.3, in a zigzag that keeps neighbouring channels apart."""
+    zigzag = (jnp.arange(math.prod(shape)) + 1) % 3 - 1.0
+    return (math.log(0.3) + 0.5 * zigzag).reshape(shape)
+
+
+@jax.jit
+def weighted_means(key: Array, value: Array, bonus: Array, decay: Array) -> Array:
+    """``sum_j A_ij v_j`` by the recurrence, float32 ``[B, T, H, K]``.
+
+    Sums are held relative to the greatest log-weight so far. Key (float32) and value
+    are ``[B, T, H, K]``, bonus and decay, with the brake in it, ``[H, K]``.
+    """
+    bonus, decay = bonus[None], decay[None]
+    xs = jax.tree.map(lambda x: jnp.moveaxis(x, 1, 0), (key, value))
+    zero = jnp.zeros(xs[0].shape[1:], jnp.float32)
+
+    def step(carry: tuple[Array, ...], xs: tuple[Array, Array]) -> Any:
+        numerator, denominator, top = carry
+        key, value = xs[0], xs[1].astype(jnp.float32)
+        # The shifts cancel in the ratio, so gradients need not pass through them.
+        reading = jax.lax.stop_gradient(jnp.maximum(top, key + bonus))
+        past, own = jnp.exp(top - reading), jnp.exp(key + bonus - reading)
+        y = (past * numerator + own * value) / (past * denominator + own)
+        after = jax.lax.stop_gradient(jnp.maximum(top - decay, key))
+        kept, new = jnp.exp(top - decay - after), jnp.exp(key - after)
+        carry = (kept * numerator + new * value, kept * denominator + new, after)
+        return carry, y
+
+    means = checkpointed_scan(step, (zero, zero, zero - jnp.inf), xs)
+    return jnp.moveaxis(means, 0, 1)
+
+
+@jax.jit
+def through_matrices(
+    key: Array, value: Array, bonus: Array, decay: Array
+) -> tuple[Array, Array]:
+    """Weights averaged over channels ``[B, H, T, S]`` and `weighted_means` by matrix.
+
+    One channel of every head at a time; arguments as in `weighted_means`.
+    """
+    batch, length, heads, channels = key.shape
+    position = jnp.arange(length)
+    lag = (position[:, None] - 1 - position[None, :])[None, None]  # -1 at the query
+    order = (3, 0, 2, 1)
+    value = value.astype(jnp.float32)
+    xs = (key.transpose(order), value.transpose(order), bonus.T, decay.T)
+
+    def add(total: Array, xs: tuple[Array, ...]) -> tuple[Array, Array]:
+        key, value = xs[:2]  # [B, H, S]
+        bonus, decay = (x[None, :, None, None] for x in xs[2:])
+        logits = key[..., None, :] + jnp.where(
+            lag < 0, bonus, -decay * jnp.maximum(lag, 0)
+        )
+        weights = jax.nn.softmax(jnp.where(lag >= -1, logits, -jnp.inf), axis=-1)
+        return total + weights, jnp.einsum("bhts,bhs->bht", weights, value)
+
+    total = jnp.zeros((batch, heads, length, length), jnp.float32)
+    total, means = jax.lax.scan(add, total, xs)  # means [K, B, H, T]
+    return total / channels, means.transpose(1, 3, 2, 0)
+
+
+class RWKV4(Router):
+    """RWKV-4 time mixing; see the module docstring for the equation."""
+
+    config: RWKV4Config = RWKV4Config()
+
+    kinds: ClassVar[frozenset[str]] = frozenset({"causal"})
+    reach: ClassVar[float] = 1.0
+    knobs: ClassVar[Mapping[str, Knob]] = {
+        "brake": Knob(1.0, 0.0, math.inf, "decay rate; 0 content, inf {i, i - 1}"),
+        "content": Knob(1.0, 0.0, math.inf, "scale of keys and bonus; 0 none"),
+    }
+
+    def setup(self) -> None:
+        """Declares the matrices (key, value, receptance stacked) and the decay."""
+        width, heads = self.width, self.config.heads
+        if width % heads:
+            raise ValueError(f"heads={heads} does not divide the model width {width}")
+        normal = nn.initializers.normal(self.config.init_scale)
+        self.kvr = self.param("kvr", normal, (3, width, width))
+        self.out = self.param("out", normal, (width, width))
+        shape = (heads, width // heads)
+        self.time_decay = self.param("time_decay", decay_ramp(-5.0, 3.0), shape)
+        self.time_first = self.param("time_first", initial_bonus, shape)
+        if self.config.token_shift:
+            half = nn.initializers.constant(0.5)
+            self.time_mix = self.param("time_mix", half, (3, 1, 1, width))
+
+    def project(self, x: Array) -> RWKV4Features:
+        """Key, value and receptance of ``x [B, S, D]``, each ``[B, S, H, K]``."""
+        batch, length, width = x.shape
+        dtype, heads = self.config.dtype, self.config.heads
+        inputs = jnp.broadcast_to(x[None].astype(dtype), (3, *x.shape))
+        if self.config.token_shift:
+            before = shift_tokens(x.astype(dtype))[None]
+            present = self.time_mix.astype(dtype)
+            inputs = inputs * present + before * (1 - present)
+        # Three inputs, so one batched product on flattened positions.
+        flat = jnp.einsum(
+            "nmd,nde->nme", inputs.reshape(3, -1, width), self.kvr.astype(dtype)
+        )
+        shape = (batch, length, heads, width // heads)
+        return RWKV4Features(*(part.reshape(shape) for part in flat))
+
+    def route(
+        self, features: RWKV4Features, geometry: Geometry, knobs: Knobs
+    ) -> Routing:
+        """Channel weights averaged over each group, and the norms of values."""
+        weights, _ = through_matrices(*self._scan_inputs(features, geometry, knobs))
+        return Routing(weights=weights, value_norms=head_norms(features.value))
+
+    def mix(self, features: RWKV4Features, geometry: Geometry, knobs: Knobs) -> Array:
+        """``y [B, T, D]`` by the recurrence."""
+        means = weighted_means(*self._scan_inputs(features, geometry, knobs))
+        return self._read(means, features.receptance)
+
+    def explicit(
+        self, features: RWKV4Features, geometry: Geometry, knobs: Knobs
+    ) -> Array:
+        """``y [B, T, D]`` through the matrix of every channel."""
+        _, means = through_matrices(*self._scan_inputs(features, geometry, knobs))
+        return self._read(means, features.receptance)
+
+    def _scan_inputs(
+        self, features: RWKV4Features, geometry: Geometry, knobs: Knobs
+    ) -> tuple[Array, Array, Array, Array]:
+        require_whole_sequences(geometry)
+        content = jnp.reshape(knobs["content"], (-1, 1))
+        key = content[None, None] * features.key.astype(jnp.float32)
+        decay = jnp.reshape(knobs["brake"], (-1, 1)) * jnp.exp(self.time_decay)
+        return key, features.value, content * self.time_first, decay
+
+    def _read(self, means: Array, receptance: Array) -> Array:
+        batch, queries = means.shape[:2]
+        gated = jax.nn.sigmoid(receptance.astype(jnp.float32)) * means
+        flat = gated.reshape(-1, self.width).astype(self.config.dtype)
+        return (flat @ self.out.astype(flat.dtype)).reshape(batch, queries, self.width)

@@ -1,0 +1,184 @@
+"""RWKV-6: a matrix state with input-dependent decays and a bonus for the present.
+
+    A_ij = sum_c r_ic (prod_{m=j+1..i-1} w_mc^beta) k_jc   for j < i,
+           r_i . (u * k_i)                                 for j = i
+    w_m  = exp(-exp(w_0 + tanh(x_m W_1) W_2))              (per channel)
+    y_i  = (norm_h(sum_j A_ij v_j) * swish(x_i W_g)) W_out
+
+The brake ``beta`` multiplies the log-decay. The product ends one step before the query,
+so the limits are: at 0 undamped linear attention with a bonus; as it grows ``{i, i -
+1}`` are left (``reach`` 1), of either sign. Neutral: 1, the published router.
+
+``content`` interpolates both factors, ``r -> c r + (1 - c) K^(-1/2)`` and likewise k,
+and the bonus ``u -> c u + (1 - c)``, so that at 0 the product is 1 for every pair and
+the decay is alone. The product is not scaled by ``1 / sqrt(K)``.
+
+``selectivity`` interpolates only the log-decay to a learned constant per channel:
+receptance and keys stay functions of the input.
+
+Routing is signed: see `routers.recurrence` for what is reported.
+
+Reference: Peng et al. 2024 (arXiv 2404.05892). Differs from it in a token shift of
+learned constants (as in RWKV-5; there it depends on the input too), one for all
+projections, and in one normal distribution for the initial values of the matrices.
+"""
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from flax import struct
+
+from routers.base import Array, Geometry, Knob, Knobs, Router, Routing
+from routers.recurrence import (
+    content_factor,
+    decay_ramp,
+    normalize_heads,
+    over_heads,
+    pair_weights,
+    read_state,
+    require_whole_sequences,
+    shift_tokens,
+    signed_routing,
+)
+
+EPSILON = 64e-5  # of the published norm: the state is larger than a score's scale
+
+
+@dataclasses.dataclass(frozen=True)
+class RWKV6Config:
+    """Static settings of `RWKV6`.
+
+    Attributes:
+      heads: H; must divide the model width.
+      rank: of the projection to the decay.
+      token_shift: mix each position with the one before it, ahead of the projections.
+      init_scale: standard deviation of every weight matrix.
+      dtype: of the matrix products; log-decays and state are always float32.
+    """
+
+    heads: int = 1
+    rank: int = 16
+    token_shift: bool = True
+    init_scale: float = 0.02
+    dtype: Any = jnp.float32
+
+    def __post_init__(self) -> None:
+        if self.heads < 1 or self.rank < 1:
+            raise ValueError(f"heads={self.heads}, rank={self.rank}: at least 1")
+        if self.init_scale <= 0:
+            raise ValueError(f"init_scale={self.init_scale}: must be positive")
+
+
+class RWKV6Features(struct.PyTreeNode):
+    """Receptance, key, value, log-decay ``[B, S, H, K]``; gate ``[B, S, D]``."""
+
+    receptance: Array
+    key: Array
+    value: Array
+    log_decay: Array
+    gate: Array
+
+
+class RWKV6(Router):
+    """RWKV-6 time mixing; see the module docstring for the equation."""
+
+    config: RWKV6Config = RWKV6Config()
+
+    kinds: ClassVar[frozenset[str]] = frozenset({"causal"})
+    reach: ClassVar[float] = 1.0
+    knobs: ClassVar[Mapping[str, Knob]] = {
+        "brake": Knob(
+            1.0, 0.0, math.inf, "log-decay; 0 undamped, inf {i, i - 1} alone"
+        ),
+        "content": Knob(1.0, 0.0, 1.0, "factors and bonus; 0 leaves the decay"),
+        "selectivity": Knob(1.0, 0.0, 1.0, "decay by input; 0 a learned constant"),
+    }
+
+    def setup(self) -> None:
+        """Declares the matrices; all that read the input are fused into one."""
+        width, heads, rank = self.width, self.config.heads, self.config.rank
+        if width % heads:
+            raise ValueError(f"heads={heads} does not divide the model width {width}")
+        normal = nn.initializers.normal(self.config.init_scale)
+        constant, ramp = nn.initializers.constant, decay_ramp(-6.0, -1.0)
+        shape = (heads, width // heads)
+        self.fused = self.param("fused", normal, (width, 4 * width + rank))
+        self.decay = self.param("decay", normal, (rank, width))
+        self.decay_bias = self.param("decay_bias", ramp, (1, width))
+        self.frozen_decay = self.param("frozen_decay", ramp, shape)
+        self.time_first = self.param("time_first", constant(0.5), shape)
+        self.norm_gain = self.param("norm_gain", constant(1.0), shape)
+        self.norm_bias = self.param("norm_bias", constant(0.0), shape)
+        self.out = self.param("out", normal, (width, width))
+        if self.config.token_shift:
+            self.time_mix = self.param("time_mix", constant(0.5), (1, 1, width))
+
+    def project(self, x: Array) -> RWKV6Features:
+        """Receptance, key, value, log-decay and gate of ``x [B, S, D]``."""
+        batch, length, width = x.shape
+        heads, rank, dtype = self.config.heads, self.config.rank, self.config.dtype
+        x = x.astype(dtype)
+        if self.config.token_shift:
+            before = shift_tokens(x)
+            x = before + (x - before) * self.time_mix.astype(dtype)
+        flat = x.reshape(-1, width) @ self.fused.astype(dtype)
+        low, parts = jnp.tanh(flat[:, :rank]), flat[:, rank:]
+        rates = (low @ self.decay.astype(dtype)).astype(jnp.float32) + self.decay_bias
+        receptance, key, value, gate = jnp.split(parts, 4, axis=-1)
+        receptance, key, value, log_decay = (
+            part.reshape(batch, length, heads, width // heads)
+            for part in (receptance, key, value, -jnp.exp(rates))
+        )
+        gate = gate.reshape(batch, length, width)
+        return RWKV6Features(receptance, key, value, log_decay, gate)
+
+    def route(
+        self, features: RWKV6Features, geometry: Geometry, knobs: Knobs
+    ) -> Routing:
+        """Shares of magnitude, cancellation, and the norms of keys and values."""
+        receptance, key, *rest = self._factors(features, geometry, knobs)
+        matrix = pair_weights(receptance, key, *rest)
+        return signed_routing(matrix, key, features.value)
+
+    def mix(self, features: RWKV6Features, geometry: Geometry, knobs: Knobs) -> Array:
+        """``y [B, T, D]`` by the recurrence."""
+        receptance, key, *rest = self._factors(features, geometry, knobs)
+        return self._read(read_state(receptance, key, features.value, *rest), features)
+
+    def explicit(
+        self, features: RWKV6Features, geometry: Geometry, knobs: Knobs
+    ) -> Array:
+        """``y [B, T, D]`` through the signed matrix."""
+        matrix = pair_weights(*self._factors(features, geometry, knobs))
+        value = features.value.astype(jnp.float32)
+        return self._read(jnp.einsum("bhts,bshk->bthk", matrix, value), features)
+
+    def _factors(
+        self, features: RWKV6Features, geometry: Geometry, knobs: Knobs
+    ) -> tuple[Array, Array, Array, Array]:
+        """Receptance, key, log-decay with the brake ``[B, S, H, K]``; bonus [1,H,K]."""
+        require_whole_sequences(geometry)
+        width, content = features.key.shape[-1], knobs["content"]
+        receptance, key = (
+            content_factor(x, content, width**-0.5)
+            for x in (features.receptance, features.key)
+        )
+        bonus = content_factor(self.time_first[None, None], content, 1.0)[0]
+        selectivity = over_heads(knobs["selectivity"])
+        frozen = -jnp.exp(self.frozen_decay)[None, None]
+        log_decay = selectivity * features.log_decay + (1.0 - selectivity) * frozen
+        return receptance, key, over_heads(knobs["brake"]) * log_decay, bonus
+
+    def _read(self, mixed: Array, features: RWKV6Features) -> Array:
+        batch, queries = mixed.shape[:2]
+        y = normalize_heads(mixed, EPSILON, centered=True)
+        y = y * self.norm_gain[None, None] + self.norm_bias[None, None]
+        y = y.reshape(batch, queries, self.width)
+        y = y * jax.nn.silu(features.gate.astype(jnp.float32))
+        flat = y.reshape(-1, self.width).astype(self.config.dtype)
+        return (flat @ self.out.astype(flat.dtype)).reshape(y.shape)
