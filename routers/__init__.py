@@ -1,14 +1,63 @@
 """Routing mechanisms: pure functions of (params, x, geometry, knobs)."""
 
+from importlib.metadata import entry_points
+
 from routers.attention import Attention, AttentionConfig
 from routers.base import Geometry, Knob, Router, Routing, causal_geometry, neutral_knobs
+from routers.depth_attention import DepthAttention, DepthAttentionConfig
+from routers.forgetting_attention import ForgettingAttention, ForgettingAttentionConfig
+from routers.gla import GatedLinearAttention, GatedLinearAttentionConfig
+from routers.graph_attention import GraphAttention, GraphAttentionConfig
+from routers.hyper_connections import HyperConnections, HyperConnectionsConfig
+from routers.retention import Retention, RetentionConfig
+from routers.rwkv import RWKV4, RWKV4Config
+from routers.rwkv6 import RWKV6, RWKV6Config
+from routers.selective_ssm import SelectiveSSM, SelectiveSSMConfig
+from routers.ssd import SSD, SSDConfig
 
 ROUTERS: dict[str, tuple[type[Router], type]] = {
     "attention": (Attention, AttentionConfig),
+    "depth_attention": (DepthAttention, DepthAttentionConfig),
+    "forgetting_attention": (ForgettingAttention, ForgettingAttentionConfig),
+    "gla": (GatedLinearAttention, GatedLinearAttentionConfig),
+    "graph_attention": (GraphAttention, GraphAttentionConfig),
+    "hyper_connections": (HyperConnections, HyperConnectionsConfig),
+    "retention": (Retention, RetentionConfig),
+    "rwkv4": (RWKV4, RWKV4Config),
+    "rwkv6": (RWKV6, RWKV6Config),
+    "selective_ssm": (SelectiveSSM, SelectiveSSMConfig),
+    "ssd": (SSD, SSDConfig),
 }
-"""Every router of the package by name, with the dataclass of its settings."""
+"""Every router of this package by name, with the dataclass of its settings."""
+
+ENTRY_POINTS = "onset.routers"
+"""Group under which other packages offer routers: ``name = "package.module:Router"``.
+
+The class names the dataclass of its settings as the default of ``config``."""
+
+
+def find_router(name: str) -> tuple[type[Router], type]:
+    """A router and the dataclass of its settings, ours or another package's.
+
+    Args:
+      name: a key of `ROUTERS`, or of an entry point in the group `ENTRY_POINTS`.
+
+    Raises:
+      ValueError: nobody offers that name.
+    """
+    if name in ROUTERS:
+        return ROUTERS[name]
+    offered = {point.name: point for point in entry_points(group=ENTRY_POINTS)}
+    if name not in offered:
+        raise ValueError(
+            f"router.name={name!r}: one of {', '.join(sorted(ROUTERS | offered))}"
+        )
+    router = offered[name].load()
+    return router, type(router.config)
+
 
 __all__ = [
+    "ENTRY_POINTS",
     "ROUTERS",
     "Attention",
     "AttentionConfig",
@@ -17,5 +66,6 @@ __all__ = [
     "Router",
     "Routing",
     "causal_geometry",
+    "find_router",
     "neutral_knobs",
 ]

@@ -36,6 +36,7 @@ from routers.base import (
     Knobs,
     Router,
     Routing,
+    head_norms,
     per_batch,
     per_head,
 )
@@ -203,8 +204,8 @@ class Attention(Router):
         return Routing(
             weights=weights,
             null_mass=1.0 - jnp.sum(weights, axis=-1),
-            key_norms=_norms(key),
-            value_norms=_norms(features.value),
+            key_norms=head_norms(key),
+            value_norms=head_norms(features.value),
         )
 
     def mix(
@@ -232,8 +233,3 @@ class Attention(Router):
         mixed = jnp.einsum("bhts,bshk->bthk", weights.astype(value.dtype), value)
         flat = mixed.reshape(-1, self.width)
         return (flat @ self.out.astype(flat.dtype)).reshape(batch, queries, self.width)
-
-
-def _norms(x: Array) -> Array:
-    """Euclidean norms of ``[B, S, H, K]`` over K, float32 ``[B, H, S]``."""
-    return jnp.linalg.norm(x.astype(jnp.float32), axis=-1).swapaxes(1, 2)

@@ -206,3 +206,8 @@ def per_head(knob: Array) -> Array:
 def per_batch(array: Array) -> Array:
     """``[T, S]`` or ``[B, T, S]`` of a geometry, to go with ``[B, H, T, S]``."""
     return array.reshape(-1, 1, *array.shape[-2:])
+
+
+def head_norms(x: Array) -> Array:
+    """Euclidean norms of ``[B, S, H, K]`` over K, float32 ``[B, H, S]``."""
+    return jnp.linalg.norm(x.astype(jnp.float32), axis=-1).swapaxes(1, 2)

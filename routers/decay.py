@@ -1,4 +1,4 @@
-"""What all decay recurrences share: exact log-decay sums and a frugal scan.
+"""What all decay recurrences share: exact log-decay sums, a frugal scan, shares.
 
 A router with decays weighs source j for query i by ``exp(sum_{m=j+1..i} g_m)`` with
 log-decays ``g_m <= 0``. Differences of long cumulative sums lose accuracy and the
@@ -11,7 +11,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from routers.base import Array
+from routers.base import Array, Geometry
 
 CHUNK = 64
 
@@ -65,3 +65,37 @@ def checkpointed_scan(
     return jax.tree.map(
         lambda y: y.reshape(chunks * chunk, *y.shape[2:])[:length], outputs
     )
+
+
+def signed_shares(matrix: Array) -> tuple[Array, Array]:
+    """Row-normalised magnitudes and the cancellation ratio of a signed matrix.
+
+    A row of zero magnitude (a read or write vector that vanished) is given the limit
+    of a strong brake: all of its mass on the diagonal, nothing cancelled.
+
+    Args:
+      matrix: float32 ``[..., T, S]`` with T = S.
+
+    Returns:
+      ``|A_ij| / sum_j |A_ij|``, ``[..., T, S]``, and
+      ``|sum_j A_ij| / sum_j |A_ij|``, ``[..., T]``.
+    """
+    magnitude = jnp.abs(matrix)
+    # Scaled by the largest entry first: a sum of subnormals would be flushed to zero.
+    top = jnp.max(magnitude, axis=-1, keepdims=True)
+    empty = top < jnp.finfo(matrix.dtype).tiny
+    scaled = matrix / jnp.where(empty, 1.0, top)
+    total = jnp.where(empty[..., 0], 1.0, jnp.sum(jnp.abs(scaled), axis=-1))
+    diagonal = jnp.broadcast_to(jnp.eye(matrix.shape[-1]), matrix.shape)
+    shares = jnp.where(empty, diagonal, jnp.abs(scaled) / total[..., None])
+    cancellation = jnp.abs(jnp.sum(scaled, axis=-1)) / total
+    return shares, jnp.where(empty[..., 0], 1.0, cancellation)
+
+
+def require_whole_sequences(geometry: Geometry) -> None:
+    """Raises ValueError for a mask per batch element: a state cannot skip sources."""
+    if geometry.mask.ndim != 2:
+        raise ValueError(
+            f"a recurrent router needs one causal mask [T, S], not one of shape "
+            f"{geometry.mask.shape}: its state would run across packed documents"
+        )

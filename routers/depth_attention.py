@@ -36,7 +36,16 @@ import jax.numpy as jnp
 from flax import struct
 
 from routers.attention import masked_softmax, normalize_keys
-from routers.base import Array, Geometry, Knob, Knobs, Router, Routing, per_batch, per_head
+from routers.base import (
+    Array,
+    Geometry,
+    Knob,
+    Knobs,
+    Router,
+    Routing,
+    per_batch,
+    per_head,
+)
 
 DISTANCES = ("steps", "last")
 

@@ -35,9 +35,17 @@ from routers.attention import (
     masked_softmax,
     normalize_keys,
 )
-from routers.base import Array, Geometry, Knob, Knobs, Router, Routing, per_head
+from routers.base import (
+    Array,
+    Geometry,
+    Knob,
+    Knobs,
+    Router,
+    Routing,
+    head_norms,
+    per_head,
+)
 from routers.decay import segment_sums
-from routers.recurrence import head_norms
 
 
 @dataclasses.dataclass(frozen=True)

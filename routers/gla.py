@@ -32,13 +32,13 @@ import jax.numpy as jnp
 from flax import struct
 
 from routers.base import Array, Geometry, Knob, Knobs, Router, Routing
+from routers.decay import require_whole_sequences
 from routers.recurrence import (
     content_factor,
     normalize_heads,
     over_heads,
     pair_weights,
     read_state,
-    require_whole_sequences,
     signed_routing,
 )
 

@@ -36,7 +36,16 @@ import jax.numpy as jnp
 from flax import struct
 
 from routers.attention import masked_softmax
-from routers.base import Array, Geometry, Knob, Knobs, Router, Routing, per_batch, per_head
+from routers.base import (
+    Array,
+    Geometry,
+    Knob,
+    Knobs,
+    Router,
+    Routing,
+    per_batch,
+    per_head,
+)
 
 VERSIONS = ("v1", "v2")
 BLOCK = 1 << 20

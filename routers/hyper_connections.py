@@ -35,7 +35,16 @@ import jax.numpy as jnp
 from flax import struct
 
 from routers.attention import normalize_keys
-from routers.base import Array, Geometry, Knob, Knobs, Router, Routing, per_batch, per_head
+from routers.base import (
+    Array,
+    Geometry,
+    Knob,
+    Knobs,
+    Router,
+    Routing,
+    per_batch,
+    per_head,
+)
 
 LEAST_STREAMS = 4
 """With fewer, an even share 1/n already passes the hub threshold .3."""

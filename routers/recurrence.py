@@ -16,20 +16,8 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
-from routers.base import Array, Geometry, Routing
-from routers.decay import checkpointed_scan, segment_sums
-
-SILENT = 1e-30
-"""Total magnitude below which a row counts as reading nothing."""
-
-
-def require_whole_sequences(geometry: Geometry) -> None:
-    """Raises ValueError for a mask per batch element: a state cannot skip sources."""
-    if geometry.mask.ndim != 2:
-        raise ValueError(
-            f"a recurrent router needs one causal mask [T, S], not one of shape "
-            f"{geometry.mask.shape}: its state would run across packed documents"
-        )
+from routers.base import Array, Routing, head_norms
+from routers.decay import checkpointed_scan, segment_sums, signed_shares
 
 
 def shift_tokens(x: Array) -> Array:
@@ -140,9 +128,6 @@ def pair_weights(
 def signed_routing(matrix: Array, key: Array, value: Array) -> Routing:
     """Shares of magnitude, cancellation and norms of a signed matrix.
 
-    A row without magnitude reads nothing; so that it stays a distribution, and marks
-    no hub, it is reported as reading its own position, with cancellation 1.
-
     Args:
       matrix: ``A [B, H, T, S]``, signed, 0 above the diagonal.
       key: ``[B, S, H, K]``, as it enters the score.
@@ -151,23 +136,13 @@ def signed_routing(matrix: Array, key: Array, value: Array) -> Routing:
     Returns:
       The `Routing`.
     """
-    magnitude = jnp.abs(matrix)
-    total = jnp.sum(magnitude, axis=-1, keepdims=True)  # [B, H, T, 1]
-    silent = total < SILENT
-    safe = jnp.where(silent, 1.0, total)
-    own = jnp.eye(matrix.shape[-1])[None, None]
-    net = jnp.abs(jnp.sum(matrix, axis=-1, keepdims=True))
+    weights, cancellation = signed_shares(matrix)
     return Routing(
-        weights=jnp.where(silent, own, magnitude / safe),
-        cancellation=jnp.where(silent, 1.0, net / safe)[..., 0],
+        weights=weights,
+        cancellation=cancellation,
         key_norms=head_norms(key),
         value_norms=head_norms(value),
     )
-
-
-def head_norms(x: Array) -> Array:
-    """Euclidean norms of ``[B, S, H, K]`` over K, float32 ``[B, H, S]``."""
-    return jnp.linalg.norm(x.astype(jnp.float32), axis=-1).swapaxes(1, 2)
 
 
 def normalize_heads(y: Array, epsilon: float, centered: bool) -> Array:

@@ -31,12 +31,12 @@ from flax import struct
 
 from routers.attention import rotate
 from routers.base import Array, Geometry, Knob, Knobs, Router, Routing
+from routers.decay import require_whole_sequences
 from routers.recurrence import (
     content_factor,
     normalize_heads,
     over_heads,
     read_state,
-    require_whole_sequences,
     signed_routing,
 )
 

@@ -31,12 +31,10 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from routers.base import Array, Geometry, Knob, Knobs, Router, Routing
-from routers.decay import checkpointed_scan
+from routers.base import Array, Geometry, Knob, Knobs, Router, Routing, head_norms
+from routers.decay import checkpointed_scan, require_whole_sequences
 from routers.recurrence import (
     decay_ramp,
-    head_norms,
-    require_whole_sequences,
     shift_tokens,
 )
 

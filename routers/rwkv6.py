@@ -34,6 +34,7 @@ import jax.numpy as jnp
 from flax import struct
 
 from routers.base import Array, Geometry, Knob, Knobs, Router, Routing
+from routers.decay import require_whole_sequences
 from routers.recurrence import (
     content_factor,
     decay_ramp,
@@ -41,7 +42,6 @@ from routers.recurrence import (
     over_heads,
     pair_weights,
     read_state,
-    require_whole_sequences,
     shift_tokens,
     signed_routing,
 )

@@ -14,7 +14,7 @@ from flax import struct
 
 from routers import state_space
 from routers.base import Array
-from routers.decay import checkpointed_scan, segment_sums
+from routers.decay import checkpointed_scan, segment_sums, signed_shares
 
 
 class Factors(struct.PyTreeNode):
@@ -101,7 +101,7 @@ def average_shares(factors: Factors) -> tuple[Array, Array]:
 
     def add(total: Any, channel: tuple[Array, Array, Array]) -> tuple[Any, None]:
         matrix = channel_matrix(channel, factors.write, factors.read)
-        return jax.tree.map(jnp.add, total, state_space.signed_shares(matrix)), None
+        return jax.tree.map(jnp.add, total, signed_shares(matrix)), None
 
     shares = jnp.zeros((batch, groups, length, length), jnp.float32)
     total, _ = jax.lax.scan(add, (shares, shares[..., 0]), channels_first(factors))

@@ -30,7 +30,8 @@ import jax.numpy as jnp
 from flax import struct
 
 from routers import state_space
-from routers.base import Array, Geometry, Knob, Knobs, Router, Routing
+from routers.base import Array, Geometry, Knob, Knobs, Router, Routing, head_norms
+from routers.decay import require_whole_sequences
 from routers.selective_scan import (
     Factors,
     average_shares,
@@ -148,19 +149,19 @@ class SelectiveSSM(Router):
         self, features: SelectiveFeatures, geometry: Geometry, knobs: Knobs
     ) -> Routing:
         """Shares and cancellation per channel, averaged over each group's channels."""
-        state_space.refuse_packed("SelectiveSSM", geometry)
+        require_whole_sequences(geometry)
         weights, cancellation = average_shares(self.factors(features, knobs))
         return Routing(
             weights=weights,
             cancellation=cancellation,
-            value_norms=state_space.group_norms(features.value),
+            value_norms=head_norms(features.value),
         )
 
     def mix(
         self, features: SelectiveFeatures, geometry: Geometry, knobs: Knobs
     ) -> Array:
         """``y [B, T, D]`` by the recurrence, memory linear in T."""
-        state_space.refuse_packed("SelectiveSSM", geometry)
+        require_whole_sequences(geometry)
         factors = self.factors(features, knobs)
         return self._read(selective_scan(factors, features.value), features)
 
@@ -168,7 +169,7 @@ class SelectiveSSM(Router):
         self, features: SelectiveFeatures, geometry: Geometry, knobs: Knobs
     ) -> Array:
         """``y [B, T, D]`` through the signed matrix of every channel."""
-        state_space.refuse_packed("SelectiveSSM", geometry)
+        require_whole_sequences(geometry)
         factors = self.factors(features, knobs)
         return self._read(selective_product(factors, features.value), features)
 

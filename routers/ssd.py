@@ -29,7 +29,8 @@ import jax.numpy as jnp
 from flax import struct
 
 from routers import state_space
-from routers.base import Array, Geometry, Knob, Knobs, Router, Routing
+from routers.base import Array, Geometry, Knob, Knobs, Router, Routing, head_norms
+from routers.decay import require_whole_sequences, signed_shares
 from routers.ssd_scan import SSDFactors, ssd_matrix, ssd_scan
 from routers.state_space import blend
 
@@ -151,17 +152,17 @@ class SSD(Router):
         matrix = self._matrix(features, geometry, knobs)
         batch, _, _, length, _ = matrix.shape
         by_head = matrix.reshape(batch, self.config.heads, length, length)
-        weights, cancellation = state_space.signed_shares(by_head)
+        weights, cancellation = signed_shares(by_head)
         value = features.value.reshape(batch, length, self.config.heads, -1)
         return Routing(
             weights=weights,
             cancellation=cancellation,
-            value_norms=state_space.group_norms(value),
+            value_norms=head_norms(value),
         )
 
     def mix(self, features: SSDFeatures, geometry: Geometry, knobs: Knobs) -> Array:
         """``y [B, T, D]`` chunk by chunk, memory linear in T."""
-        state_space.refuse_packed("SSD", geometry)
+        require_whole_sequences(geometry)
         factors = self.factors(features, knobs)
         return self._read(ssd_scan(factors, features.value), features)
 
@@ -175,7 +176,7 @@ class SSD(Router):
         return self._read(mixed, features)
 
     def _matrix(self, features: SSDFeatures, geometry: Geometry, knobs: Knobs) -> Array:
-        state_space.refuse_packed("SSD", geometry)
+        require_whole_sequences(geometry)
         factors = self.factors(features, knobs)
         written = jnp.moveaxis(factors.written, 1, -1)[..., None, :]
         return ssd_matrix(factors) * written

@@ -23,7 +23,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from routers.base import Array, Geometry, Knob
+from routers.base import Array, Knob
 
 KNOBS: Mapping[str, Knob] = {
     "brake": Knob(
@@ -77,42 +77,3 @@ def constant_product(state: int) -> nn.initializers.Initializer:
 def causal(matrix: Array) -> Array:
     """``matrix [..., T, S]`` with 0 for sources after the query, whatever was there."""
     return jnp.where(jnp.tril(jnp.ones(matrix.shape[-2:], bool)), matrix, 0.0)
-
-
-def signed_shares(matrix: Array) -> tuple[Array, Array]:
-    """Row-normalised magnitudes and the cancellation ratio of a signed matrix.
-
-    A row of zero magnitude (a read or write vector that vanished) is given the limit
-    of a strong brake: all of its mass on the diagonal, nothing cancelled.
-
-    Args:
-      matrix: float32 ``[..., T, S]`` with T = S.
-
-    Returns:
-      ``|A_ij| / sum_j |A_ij|``, ``[..., T, S]``, and
-      ``|sum_j A_ij| / sum_j |A_ij|``, ``[..., T]``.
-    """
-    magnitude = jnp.abs(matrix)
-    # Scaled by the largest entry first: a sum of subnormals would be flushed to zero.
-    top = jnp.max(magnitude, axis=-1, keepdims=True)
-    empty = top < jnp.finfo(matrix.dtype).tiny
-    scaled = matrix / jnp.where(empty, 1.0, top)
-    total = jnp.where(empty[..., 0], 1.0, jnp.sum(jnp.abs(scaled), axis=-1))
-    diagonal = jnp.broadcast_to(jnp.eye(matrix.shape[-1]), matrix.shape)
-    shares = jnp.where(empty, diagonal, jnp.abs(scaled) / total[..., None])
-    cancellation = jnp.abs(jnp.sum(scaled, axis=-1)) / total
-    return shares, jnp.where(empty[..., 0], 1.0, cancellation)
-
-
-def refuse_packed(name: str, geometry: Geometry) -> None:
-    """Raises ValueError on a mask per unit: a recurrence reads all of its past."""
-    if geometry.mask.ndim != 2:
-        raise ValueError(
-            f"{name}: geometry.mask has shape {geometry.mask.shape}; a recurrence "
-            "reads its whole past, so only one causal [T, S] mask fits"
-        )
-
-
-def group_norms(value: Array) -> Array:
-    """Euclidean norms of ``[B, S, H, P]`` over P, float32 ``[B, H, S]``."""
-    return jnp.linalg.norm(value.astype(jnp.float32), axis=-1).swapaxes(1, 2)

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from routers import state_space
 from routers.base import Array, Router, causal_geometry, neutral_knobs
 from routers.contract import examine
+from routers.decay import signed_shares
 from routers.selective_ssm import SelectiveSSM, SelectiveSSMConfig
 from routers.ssd import SSD, SSDConfig
 from routers.ssd_scan import ssd_scan
@@ -272,7 +272,7 @@ def test_chunks_do_not_show() -> None:
 
 def test_an_empty_row_falls_back_to_the_diagonal() -> None:
     matrix = jnp.asarray([[0.0, 0.0, 0.0], [1e-30, -3e-30, 0.0], [0.0, 1e-42, 0.0]])
-    shares, cancellation = state_space.signed_shares(matrix)
+    shares, cancellation = signed_shares(matrix)
     wanted = [[1.0, 0.0, 0.0], [0.25, 0.75, 0.0], [0.0, 0.0, 1.0]]
     np.testing.assert_allclose(shares, wanted, rtol=RELATIVE)
     np.testing.assert_allclose(cancellation, [1.0, 0.5, 1.0], rtol=RELATIVE)
