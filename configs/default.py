@@ -23,18 +23,34 @@ def get_config() -> ConfigDict:
     sweep.devices = 0  # host devices that share the members; 0 is one per core
     sweep.width = 1  # members per device computed at once (vmap); the rest in turn
 
+    # What mixes positions. Other routers have other keys here: a config replaces the
+    # block, and the router's own dataclass of settings says what they mean.
     config.router = router = ConfigDict()
     router.name = "attention"  # see routers.ROUTERS
     router.slopes = "uniform"  # distance slopes per head: uniform or alibi
     router.rotary = False  # rotate queries and keys by position (RoPE)
 
-    config.knobs = knobs = ConfigDict()  # fixed values of the other knobs
+    # What replaces the residual sum; "" keeps the sum.
+    config.depth = depth = ConfigDict()
+    depth.name = ""  # depth_attention or hyper_connections
+    depth.block = 1  # sublayers whose sum is one source of depth_attention
+    depth.distance = "steps"  # between its sources: steps or last
+    depth.streams = 4  # of hyper_connections
+
+    # Fixed values of the knobs that are not swept; None is the router's neutral one.
+    config.knobs = knobs = ConfigDict()
     knobs.token = ConfigDict()
-    knobs.token.brake = placeholder(float)  # None is the router's neutral value
+    knobs.token.brake = placeholder(float)
     knobs.token.content = placeholder(float)
     knobs.token.norm_awareness = placeholder(float)
     knobs.token.key_normalization = placeholder(float)
     knobs.token.null_sink = placeholder(float)
+    knobs.token.selectivity = placeholder(float)
+    knobs.depth = ConfigDict()
+    knobs.depth.brake = placeholder(float)
+    knobs.depth.content = placeholder(float)
+    knobs.depth.key_normalization = placeholder(float)
+    knobs.depth.null_sink = placeholder(float)
 
     config.model = model = ConfigDict()
     model.layers = 1
@@ -50,13 +66,23 @@ def get_config() -> ConfigDict:
     init.output = 0.02  # unembedding
 
     config.task = task = ConfigDict()
-    task.name = "bigram_backcopy"
+    task.name = "bigram_backcopy"  # on graphs: csbm, digits, graph (a folder)
     task.text = ""  # statistics of: "" a random table, pydoc_data.topics, or a path
     task.symbols = 64  # alphabet of the table; of a text its most frequent ones
     task.triggers = 3  # symbols after which the sequence copies from two back
     task.trigger_mass = 0.6  # share of the triggers in every row; 0 keeps the table's
     task.concentration = 0.3  # of the random table's Dirichlet rows
-    task.seed = 0  # of the random table
+    task.seed = 0  # of the random table or graph
+    task.nodes = 200  # of csbm and digits
+    task.within = 0.5  # csbm: probability of an edge inside a class ...
+    task.across = 0.1  # ... and between the two
+    task.signal = 0.1  # csbm: half the distance of the class means
+    task.noise = 0.3  # csbm: standard deviation of the features
+    task.neighbours = 8  # digits: k of the nearest-neighbour graph
+    task.path = ""  # graph: folder with NAME.npz, or NAME.content and NAME.cites
+    task.symmetrize = False  # graph: add the reverse of every edge
+    task.hops = 2  # how far a node may read
+    task.train_share = 0.5  # of the nodes, where the graph does not say
 
     config.train = train = ConfigDict()
     train.steps = 500
@@ -73,8 +99,8 @@ def get_config() -> ConfigDict:
     evaluation.sequences = 32  # held-out sequences of each measurement
 
     config.criterion = criterion = ConfigDict()  # of "collapsed"
-    criterion.hub_mass = 0.3  # hub mass must exceed this ...
-    criterion.quantile = 0.99  # ... and this quantile of every criterion null ...
+    criterion.threshold = placeholder(float)  # None: hub mass .3; graphs: excess 5 ...
+    criterion.quantile = 0.99  # ... (depth 2); and this quantile of all nulls ...
     criterion.margin = 0.02  # ... by this much
 
     config.wandb = wandb = ConfigDict()

@@ -104,10 +104,16 @@ def rotate(x: Array, positions: Array) -> Array:
 
 
 def normalize_keys(key: Array, strength: Array) -> Array:
-    """``k -> k rms(k)^-strength`` over the last axis, in float32; [H] or scalar."""
+    """``k -> k rms(k)^-strength`` over the last axis of ``[..., H, K]``, in float32.
+
+    Args:
+      key: ``[..., H, K]``.
+      strength: 0 leaves keys alone, 1 is RMS-normed; scalar or ``[H]``.
+    """
     key = key.astype(jnp.float32)
     mean_square = jnp.mean(key**2, axis=-1, keepdims=True) + 1e-12
-    exponent = -0.5 * jnp.reshape(strength, (1, 1, -1, 1))
+    heads = (1,) * (key.ndim - 2) + (-1, 1)
+    exponent = -0.5 * jnp.reshape(strength, heads)
     return key * jnp.exp(exponent * jnp.log(mean_square))
 
 

@@ -96,7 +96,7 @@ class DepthFeatures(struct.PyTreeNode):
 
 def gained_keys(key: Array, gain: Array, normalization: Array) -> Array:
     """``k rms(k)^-nu o g`` of ``key [B, S, D]``, float32; nu a scalar or [1]."""
-    return normalize_keys(key, normalization) * gain
+    return normalize_keys(key, normalization) * gain[None, None]
 
 
 class DepthAttention(Router):

@@ -189,7 +189,7 @@ class GraphAttention(Router):
         dtype = self.config.dtype
         flat = x.reshape(-1, width).astype(dtype) @ self.kernel.astype(dtype)
         if self.config.version == "v2":
-            flat = flat + self.kernel_bias.astype(dtype)
+            flat = flat + self.kernel_bias.astype(dtype)[None]
         parts = [
             part.reshape(batch, nodes, self.config.heads, -1)
             for part in jnp.split(flat, flat.shape[-1] // width, axis=-1)
@@ -234,4 +234,4 @@ class GraphAttention(Router):
         batch, _, queries, _ = weights.shape
         mixed = jnp.einsum("bhts,bshk->bthk", weights.astype(value.dtype), value)
         flat = mixed.reshape(batch, queries, self.width)
-        return flat + self.bias.astype(flat.dtype)
+        return flat + self.bias.astype(flat.dtype)[None, None]

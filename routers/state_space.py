@@ -58,7 +58,7 @@ def causal_convolution(x: Array, kernel: Array, bias: Array) -> Array:
     window, length = kernel.shape[0], x.shape[1]
     padded = jnp.pad(x, ((0, 0), (window - 1, 0), (0, 0)))
     # A sum of shifted copies: a window of 4 is too short to pay for a convolution.
-    shifted = (padded[:, w : w + length] * kernel[w] for w in range(window))
+    shifted = (padded[:, w : w + length] * kernel[None, None, w] for w in range(window))
     return sum(shifted, start=jnp.broadcast_to(bias, x.shape))
 
 

@@ -56,7 +56,8 @@ def command(values: flags.FlagValues) -> int:
     try:
         claim_cores()
         experiment = build_experiment(config)
-        if config.router.name != "attention" or config.router.rotary:
+        plain = config.router.name == "attention" and not config.router.rotary
+        if not plain or config.depth.name:
             raise ValueError("bench has a PyTorch peer for plain attention only")
     except ValueError as error:
         raise BadInput(str(error)) from None
@@ -106,7 +107,7 @@ def _torch_round(experiment: Experiment) -> Callable[[], None]:
 
     torch.set_num_threads(cores())
     task, config = experiment.task, experiment.model.config
-    heads = experiment.router_config.heads
+    heads = experiment.routers["token"][1].heads
     models = [TorchBackbone(config, heads) for _ in range(experiment.grid.members)]
     optimizers = [
         torch.optim.AdamW(

@@ -2,7 +2,7 @@
 
 A measure of every layer and head becomes the model's one number by the extreme that
 `routers.signature.REDUCE` names; every null takes the same extreme. *Collapsed*
-means hub mass above a threshold **and** above a high quantile of the three criterion
+means concentration above a threshold **and** above a high quantile of three criterion
 nulls (uniform, brake only, untrained), over sequences x seeds at the same knob
 value, by a margin.
 """
@@ -12,13 +12,13 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from routers.signature import REDUCE
+from routers.signature import CONCENTRATION, REDUCE
 from routers.signature.nulls import VARIANTS
 
 UNTRAINED = "untrained"
 NULLS = (*VARIANTS[1:], UNTRAINED)
-HUB_MASS = "concentration/hub_mass"
 LOSS = "loss/held_out"
+ACCURACY = "accuracy/held_out"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,22 +26,41 @@ class Criterion:
     """What "collapsed" means.
 
     Attributes:
-      hub_mass: least hub mass.
-      quantile: of each criterion null that hub mass must also exceed.
+      metric: the measure of concentration that is judged.
+      threshold: which it must exceed.
+      quantile: of each criterion null that it must also exceed.
       margin: by this much.
     """
 
-    hub_mass: float = 0.3
+    metric: str
+    threshold: float
     quantile: float = 0.99
     margin: float = 0.02
 
     def __post_init__(self) -> None:
-        for name in ("hub_mass", "quantile"):
-            value = getattr(self, name)
-            if not 0 < value < 1:
-                raise ValueError(f"criterion.{name}={value}: between 0 and 1")
+        if not 0 < self.quantile < 1:
+            raise ValueError(f"criterion.quantile={self.quantile}: between 0 and 1")
         if not 0 <= self.margin < 1:
             raise ValueError(f"criterion.margin={self.margin}: in [0, 1)")
+
+
+def make_criterion(
+    kind: str, threshold: float | None, quantile: float, margin: float
+) -> Criterion:
+    """The criterion of a geometry kind, with its default threshold where None.
+
+    Raises:
+      ValueError: a threshold or margin that no measure could meet or miss.
+    """
+    metric, default = CONCENTRATION[kind]
+    if threshold is None:
+        threshold = default
+    high = 1.0 if metric == "concentration/hub_mass" else np.inf
+    if not 0 < threshold < high:
+        raise ValueError(
+            f"criterion.threshold={threshold}: between 0 and {high:g} for {metric}"
+        )
+    return Criterion(metric, threshold, quantile, margin)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,7 +106,7 @@ def summarize(
     """Reduces raw measures ``[M, R, E, L, H]`` (held-out loss ``[M, R, E]``)."""
     layers, model, spread = {}, {}, {}
     for name, values in measures.items():
-        if name == LOSS:
+        if name in (LOSS, ACCURACY):
             model[name], spread[name] = values.mean(-1), values
             continue
         extreme = _EXTREMES[REDUCE[name]]
@@ -131,7 +150,8 @@ def collapsed(
       value: index of each member's knob value, ``[M]``.
       criterion: the definition.
     """
-    hub_mass = now.model[HUB_MASS][:, 0]
+    metric = criterion.metric
+    found = now.model[metric][:, 0]
     result = np.zeros(len(value), bool)
     for index in np.unique(value):
         chosen = value == index
@@ -139,10 +159,10 @@ def collapsed(
             np.quantile(samples[np.isfinite(samples)], criterion.quantile)
             if np.isfinite(samples).any()
             else -np.inf
-            for samples in null_samples(HUB_MASS, now, start, chosen).values()
+            for samples in null_samples(metric, now, start, chosen).values()
         )
-        high = np.maximum(criterion.hub_mass, bar + criterion.margin)
-        result[chosen] = hub_mass[chosen] > high
+        high = np.maximum(criterion.threshold, bar + criterion.margin)
+        result[chosen] = found[chosen] > high
     return result & (now.diverged < 0)
 
 

@@ -2,27 +2,24 @@
 
 import dataclasses
 import functools
-from typing import Any
 
-import jax.numpy as jnp
 from ml_collections import ConfigDict
 
-from routers import ROUTERS
-from routers.base import Router
-from sweeps.criterion import Criterion
+from sweeps.criterion import Criterion, make_criterion
 from sweeps.grid import Grid, make_axis, make_grid
+from sweeps.settings import (
+    Routers,
+    read_dtype,
+    read_knobs,
+    read_routers,
+    read_task,
+    require_positive,
+)
 from train.backbone import Backbone, BackboneConfig
 from train.step import OptimizerConfig
 from train.tasks import Task
-from train.tasks.bigram_backcopy import (
-    dirichlet_statistics,
-    from_counts,
-    text_statistics,
-)
-from train.tasks.text import read_text
 
 TRACKING_MODES = ("auto", "online", "offline", "disabled")
-DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,9 +27,10 @@ class Experiment:
     """A checked sweep, nothing of it computed yet.
 
     Attributes:
-      model: the network around the router.
-      router: the router's class, for its knobs.
-      router_config: its settings.
+      model: the network around the routers.
+      routers: slot to router class and settings.
+      slot: of the swept knob; its routers are measured.
+      kind: geometry kind of that slot.
       task: what is learned.
       grid: members.
       fixed: value of every knob that is not swept, by slot.
@@ -47,8 +45,9 @@ class Experiment:
     """
 
     model: Backbone
-    router: type[Router]
-    router_config: Any
+    routers: Routers
+    slot: str
+    kind: str
     task: Task
     grid: Grid
     fixed: dict[str, float]
@@ -73,49 +72,34 @@ def build_experiment(config: ConfigDict) -> Experiment:
     Raises:
       ValueError: one line that names the setting, its value and what is accepted.
     """
-    _require_positive(
+    require_positive(
         config,
         ("model", ("layers", "width", "heads")),
         ("train", ("steps", "batch", "learning_rate")),
         ("eval", ("points", "sequences")),
+        ("depth", ("block", "streams")),
     )
     if config.wandb.mode not in TRACKING_MODES:
         raise ValueError(
             f"wandb.mode={config.wandb.mode!r}: one of {', '.join(TRACKING_MODES)}"
         )
-    router, router_config = _router(config)
-    fixed = _fixed_knobs(config, router)
+    routers = read_routers(config)
+    knobs = read_knobs(config, routers)
     sweep = config.sweep
     axis = make_axis(sweep.knob, sweep.low, sweep.high, sweep.num, sweep.zero)
-    _check_axis(sweep.knob, sweep.high, fixed, router)
-    grid = make_grid(axis, sweep.seeds, sweep.data_seeds)
-    fixed.pop(sweep.knob)
-    task = _task(config)
-    model = config.model
-    backbone = BackboneConfig(
-        vocabulary=task.vocabulary,
-        length=task.length,
-        width=model.width,
-        layers=model.layers,
-        mlp_ratio=model.mlp_ratio,
-        positions=model.positions,
-        embedding_scale=model.init.embedding,
-        mlp_scale=model.init.mlp,
-        output_scale=model.init.output,
-        dtype=_dtype(model.dtype),
-    )
-    if model.width % model.heads:
-        raise ValueError(
-            f"model.heads={model.heads} does not divide model.width={model.width}"
-        )
+    task = read_task(config)
+    slot = sweep.knob.split(".")[0]
+    kind = _check_kinds(routers, slot, task.geometry().kind)
+    criterion = config.criterion
     train = config.train
     return Experiment(
-        model=Backbone(backbone, functools.partial(router, config=router_config)),
-        router=router,
-        router_config=router_config,
+        model=_backbone(config, routers, task),
+        routers=routers,
+        slot=slot,
+        kind=kind,
         task=task,
-        grid=grid,
-        fixed=fixed,
+        grid=make_grid(axis, sweep.seeds, sweep.data_seeds),
+        fixed={name: value for name, value in knobs.items() if name != sweep.knob},
         optimizer=OptimizerConfig(
             betas=tuple(train.betas),
             weight_decay=train.weight_decay,
@@ -127,9 +111,17 @@ def build_experiment(config: ConfigDict) -> Experiment:
         points=measurements(train.steps, config.eval.points),
         batch=train.batch,
         sequences=config.eval.sequences,
-        criterion=Criterion(**config.criterion),
+        criterion=make_criterion(
+            kind, criterion.threshold, criterion.quantile, criterion.margin
+        ),
         seed=config.seed,
     )
+
+
+def router_name(config: ConfigDict) -> str:
+    """Name of the router whose knob is swept."""
+    depth = config.sweep.knob.startswith("depth.")
+    return config.depth.name if depth else config.router.name
 
 
 def measurements(steps: int, at_most: int) -> int:
@@ -137,93 +129,43 @@ def measurements(steps: int, at_most: int) -> int:
     return max(n for n in range(1, at_most + 1) if steps % n == 0)
 
 
-def _require_positive(config: ConfigDict, *blocks: tuple[str, tuple[str, ...]]) -> None:
-    for block, names in blocks:
-        for name in names:
-            value = config[block][name]
-            if not value > 0:
-                raise ValueError(f"{block}.{name}={value}: greater than 0")
-
-
-def _dtype(name: str) -> Any:
-    if name not in DTYPES:
-        raise ValueError(f"model.dtype={name!r}: one of {', '.join(DTYPES)}")
-    return DTYPES[name]
-
-
-def _router(config: ConfigDict) -> tuple[type[Router], Any]:
-    """The router's class and its settings: its own block and the shared sizes."""
-    settings = dict(config.router)
-    name = settings.pop("name")
-    if name not in ROUTERS:
-        raise ValueError(f"router.name={name!r}: one of {', '.join(sorted(ROUTERS))}")
-    router, settings_type = ROUTERS[name]
-    shared = {
-        "heads": config.model.heads,
-        "init_scale": config.model.init.router,
-        "dtype": _dtype(config.model.dtype),
-    }
-    fields = {field.name for field in dataclasses.fields(settings_type)}
-    for key in settings:
-        if key not in fields:
-            raise ValueError(f"router.{key}: {name} has no such setting")
-    settings |= {key: value for key, value in shared.items() if key in fields}
-    try:
-        return router, settings_type(**settings)
-    except ValueError as error:
-        raise ValueError(f"router.{error}") from None
-
-
-def _fixed_knobs(config: ConfigDict, router: type[Router]) -> dict[str, float]:
-    """Neutral values of all knobs, overridden by those the config sets."""
-    slot = router.slot
-    fixed = {f"{slot}.{name}": knob.neutral for name, knob in router.knobs.items()}
-    for block, knobs in config.knobs.items():
-        for name, value in knobs.items():
-            if value is None:
-                continue
-            known = f"{block}.{name}"
-            if known not in fixed:
-                raise ValueError(_no_such_knob(f"knobs.{known}={value}", fixed))
-            knob = router.knobs[name]
-            if not knob.low <= value <= knob.high:
-                raise ValueError(
-                    f"knobs.{known}={value}: between {knob.low:g} and {knob.high:g} "
-                    f"({knob.meaning})"
-                )
-            fixed[known] = float(value)
-    return fixed
-
-
-def _check_axis(
-    name: str, high: float, fixed: dict[str, float], router: type[Router]
-) -> None:
-    if name not in fixed:
-        raise ValueError(_no_such_knob(f"sweep.knob={name}", fixed))
-    knob = router.knobs[name.split(".", 1)[1]]
-    if high > knob.high:
+def _check_kinds(routers: Routers, slot: str, of_task: str) -> str:
+    """The geometry kind of the swept slot; the token slot's is the task's."""
+    token, _ = routers["token"]
+    if of_task not in token.kinds:
         raise ValueError(
-            f"sweep.high={high} is beyond {name}'s range, {knob.low:g} to "
-            f"{knob.high:g} ({knob.meaning})"
+            f"router {token.__name__} accepts {', '.join(sorted(token.kinds))} "
+            f"geometry; this task's is {of_task}"
         )
+    if slot == "token":
+        return of_task
+    (kind,) = routers[slot][0].kinds
+    return kind
 
 
-def _no_such_knob(setting: str, fixed: dict[str, float]) -> str:
-    return f"{setting}: no such knob; the router has {', '.join(fixed)}"
-
-
-def _task(config: ConfigDict) -> Task:
-    task = config.task
-    if task.name != "bigram_backcopy":
-        raise ValueError(f"task.name={task.name!r}: bigram_backcopy")
-    if task.text:
-        text = read_text(task.text)
-        statistics = text_statistics(text, task.symbols, task.triggers)
-    else:
-        statistics = dirichlet_statistics(task.symbols, task.concentration, task.seed)
-    return from_counts(
-        *statistics,
-        triggers=task.triggers,
-        trigger_mass=task.trigger_mass,
-        length=config.train.length,
+def _backbone(config: ConfigDict, routers: Routers, task: Task) -> Backbone:
+    model = config.model
+    if model.width % model.heads:
+        raise ValueError(
+            f"model.heads={model.heads} does not divide model.width={model.width}"
+        )
+    sizes = BackboneConfig(
+        outputs=task.outputs,
+        length=task.length,
+        width=model.width,
+        layers=model.layers,
+        mlp_ratio=model.mlp_ratio,
+        positions=model.positions,
+        embedding_scale=model.init.embedding,
+        mlp_scale=model.init.mlp,
+        output_scale=model.init.output,
+        dtype=read_dtype(model.dtype),
+        block=config.depth.block,
+        distance=config.depth.distance,
+        streams=config.depth.streams,
     )
+    make = {
+        slot: functools.partial(router, config=settings)
+        for slot, (router, settings) in routers.items()
+    }
+    return Backbone(sizes, make["token"], make.get("depth"))

@@ -78,7 +78,7 @@ def prepare(experiment: Experiment, placement: Placement) -> Sweep:
     task = replicate(mesh, experiment.task)
     seeds = jnp.arange(experiment.grid.data_seed.max() + 1)
     streams = replicate(mesh, seed_keys(stream_key(experiment.seed, DATA), seeds))
-    held_out = task.sample(
+    held_out = task.held_out(
         stream_key(experiment.seed, EVALUATION), experiment.sequences
     )
     batch = replicate(mesh, held_out)
@@ -120,6 +120,7 @@ def make_loop(experiment: Experiment, placement: Placement, mesh: Mesh) -> Loop:
         steps=experiment.chunk,
         batch=experiment.batch,
         spread=make_spread(placement, mesh),
+        slot=experiment.slot,
     )
 
 

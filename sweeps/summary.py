@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from routers.signature import PARTS
-from sweeps.criterion import HUB_MASS, LOSS, null_samples
+from routers.signature import COLLAPSE, STRATIFICATION
+from sweeps.criterion import ACCURACY, LOSS, null_samples
 from sweeps.onset import estimate_onset, fraction_interval
 from sweeps.results import Results, quartiles
 
@@ -30,10 +30,10 @@ def summarize_sweep(results: Results, router: str) -> dict[str, Any]:
     return {
         "schema": SCHEMA,
         "router": router,
-        "geometry": experiment.task.geometry().kind,
+        "geometry": experiment.kind,
         "knob": axis.knob,
         "steps": experiment.steps,
-        "criterion": {"metric": HUB_MASS, **dataclasses.asdict(experiment.criterion)},
+        "criterion": dataclasses.asdict(experiment.criterion),
         "onset": {**dataclasses.asdict(onset), "crossings": list(onset.crossings)},
         "curve": [_point(results, index) for index in range(len(axis.values))],
     }
@@ -47,15 +47,15 @@ def _point(results: Results, index: int) -> dict[str, Any]:
     alive = chosen & (now.diverged < 0)
     collapsed = int(results.outcomes[-1][chosen].sum())
     low, high = fraction_interval(collapsed, int(alive.sum()))
-    measures = {
+    concentration = results.experiment.criterion.metric
+    parts = {
         name.split("/")[-1]: {
             **quartiles(now.model[name][alive, 0]),
             "nulls": _nulls(results, name, alive),
         }
-        for name in PARTS.values()
+        for name in (COLLAPSE, STRATIFICATION)
         if name in now.model
     }
-    hub_mass = measures.pop("hub_mass")
     return {
         "value": grid.axis.values[index],
         "members": int(chosen.sum()),
@@ -63,10 +63,12 @@ def _point(results: Results, index: int) -> dict[str, Any]:
         "diverged": int(chosen.sum() - alive.sum()),
         "fraction": {"low": low, "high": high},
         "loss": quartiles(now.model[LOSS][alive, 0]),
+        "accuracy": quartiles(now.model[ACCURACY][alive, 0]),
         "untrained_loss": quartiles(start.model[LOSS][alive, 0]),
-        "nulls": hub_mass.pop("nulls"),
-        "hub_mass": hub_mass,
-        **measures,
+        "concentration": quartiles(now.model[concentration][alive, 0]),
+        "nulls": _nulls(results, concentration, alive),
+        "hub_mass": quartiles(now.model["concentration/hub_mass"][alive, 0]),
+        **parts,
         "onset_step": _onset_step(results, alive),
     }
 

@@ -16,8 +16,8 @@ from absl import flags
 from ml_collections import ConfigDict
 from rich.console import Console
 
-from sweeps.criterion import HUB_MASS, Snapshot
-from sweeps.experiment import Experiment, build_experiment
+from sweeps.criterion import Snapshot
+from sweeps.experiment import Experiment, build_experiment, router_name
 from sweeps.placement import Placement, choose_placement, claim_cores
 from sweeps.report.terminal import make_progress, print_findings
 from sweeps.results import Results, write_json, write_parquet
@@ -115,7 +115,7 @@ def _run(
     training = time.time()
     results = _train(prepared, console, tracker.log)
     training = time.time() - training
-    summary = summarize_sweep(results, config.router.name)
+    summary = summarize_sweep(results, router_name(config))
     folder = workdir / FIGURES
     folder.mkdir(exist_ok=True)
     figures = draw_figures(
@@ -188,7 +188,7 @@ def _per_member(results: Results) -> dict[str, np.ndarray]:
     final = results.snapshots[-1]
     return {
         "value": results.experiment.grid.swept,
-        "hub_mass": final.model[HUB_MASS][:, 0],
+        "concentration": final.model[results.experiment.criterion.metric][:, 0],
         "collapsed": results.outcomes[-1],
         "diverged": final.diverged >= 0,
         "onset_step": results.onset_steps,
@@ -211,26 +211,28 @@ def _examples(
 
 
 def _example(prepared: Sweep, results: Results, index: int) -> tuple[str, np.ndarray]:
-    """The member of median hub mass at one value, in its strongest head."""
+    """The member of median concentration at one value, in its strongest head."""
     from train.measure import routing_example
 
     final, grid = results.snapshots[-1], results.experiment.grid
     members = np.flatnonzero(grid.value == index)
-    order = members[np.argsort(final.model[HUB_MASS][members, 0])]
+    metric = results.experiment.criterion.metric
+    order = members[np.argsort(final.model[metric][members, 0])]
     member = int(order[len(order) // 2])
-    layers = final.layers[HUB_MASS][member, 0]  # [L, H]
+    layers = final.layers[metric][member, 0]  # [L, H]
     layer, head = np.unravel_index(np.nanargmax(np.nan_to_num(layers)), layers.shape)
     one = jax.tree.map(
         lambda leaf: np.asarray(leaf[member]),
         (prepared.states.params, prepared.members.knobs),
     )
     matrices = jax.jit(
-        lambda params, knobs, tokens: routing_example(
+        lambda params, knobs, inputs: routing_example(
             results.experiment.model,
+            results.experiment.slot,
             params,
             knobs,
             results.experiment.task.geometry(),
-            tokens,
+            inputs,
         )
     )(*one, np.asarray(prepared.batch[0][0]))
     value, seed = grid.axis.values[index], grid.init_seed[member]

@@ -16,7 +16,7 @@ class TorchBackbone(nn.Module):
         """Makes parameters of the same shapes and scales."""
         super().__init__()
         width, self.heads, self.layers = config.width, heads, config.layers
-        self.embedding = nn.Embedding(config.vocabulary, width)
+        self.embedding = nn.Embedding(config.outputs, width)
         self.positions = nn.Parameter(torch.randn(config.length, width) * 0.1)
         self.token_norm = nn.ModuleList(nn.LayerNorm(width) for _ in range(self.layers))
         self.qkv = nn.ModuleList(
@@ -36,7 +36,7 @@ class TorchBackbone(nn.Module):
             for _ in range(self.layers * bool(hidden))
         )
         self.final_norm = nn.LayerNorm(width)
-        self.unembed = nn.Linear(width, config.vocabulary, bias=False)
+        self.unembed = nn.Linear(width, config.outputs, bias=False)
         position = torch.arange(config.length)
         elapsed = position[:, None] - position[None, :]
         self.register_buffer("distance", elapsed.clamp(min=0).float())

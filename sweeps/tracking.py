@@ -16,7 +16,7 @@ import wandb
 from ml_collections import ConfigDict
 
 from sweeps.criterion import Snapshot
-from sweeps.experiment import Experiment
+from sweeps.experiment import Experiment, router_name
 
 MOST_MEMBER_RUNS = 256
 """Above it only the curve run: each run costs 70 ms and three file descriptors."""
@@ -67,7 +67,7 @@ class WandbTracker:
     def __init__(self, names: _Names, config: ConfigDict, experiment: Experiment):
         """Opens the curve run and, up to `MOST_MEMBER_RUNS`, one run per member."""
         self._names, self._config = names, config.to_dict()
-        self._experiment = experiment
+        self._experiment, self._router = experiment, router_name(config)
         self._curve = self._open("curve", "curve", self._config)
         knob = experiment.grid.axis.knob
         self._curve.define_metric(knob)
@@ -108,9 +108,7 @@ class WandbTracker:
             "init_seed": int(grid.init_seed[member]),
             "data_seed": int(grid.data_seed[member]),
         }
-        run = self._open(
-            f"member-{member:04d}", self._config["router"]["name"], self._config | own
-        )
+        run = self._open(f"member-{member:04d}", self._router, self._config | own)
         run.define_metric("opt_step")
         run.define_metric("*", step_metric="opt_step")
         return run
@@ -161,7 +159,7 @@ def curve_metrics(point: dict[str, Any]) -> dict[str, float]:
         "onset/diverged": point["diverged"],
         "onset/step": point["onset_step"]["median"],
     }
-    for name in ("hub_mass", "loss", "effective_rank", "key_norm_cv"):
+    for name in ("concentration", "hub_mass", "loss", "effective_rank", "key_norm_cv"):
         for statistic, value in point.get(name, {}).items():
             if statistic != "nulls":
                 metrics[f"onset/{name}_{statistic}"] = value
@@ -189,7 +187,7 @@ def open_tracker(
     os.environ.setdefault("WANDB_SILENT", "true")
     place = hashlib.sha256(str(workdir.absolute()).encode()).hexdigest()[:6]
     names = _Names(
-        sweep=f"{config.router.name}-{fingerprint[:8]}-{place}",
+        sweep=f"{router_name(config)}-{fingerprint[:8]}-{place}",
         project=config.wandb.project,
         entity=config.wandb.entity or None,
         mode=mode,

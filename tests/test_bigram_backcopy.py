@@ -26,9 +26,9 @@ def test_sequences_follow_the_rules() -> None:
     assert tokens.shape == targets.shape == (200, 20)
     assert tokens.dtype == np.int32
     np.testing.assert_array_equal(tokens[:, 1:], targets[:, :-1])
-    assert (tokens[:, 0] == task.vocabulary - 1).all()
+    assert (tokens[:, 0] == task.outputs - 1).all()
     assert (tokens[:, 1] >= task.triggers).all()
-    assert (tokens[:, 1:] < task.vocabulary - 1).all()
+    assert (tokens[:, 1:] < task.outputs - 1).all()
     trigger = tokens[:, 1:] < task.triggers
     copied = targets[:, 1:][trigger]
     np.testing.assert_array_equal(copied, tokens[:, :-1][trigger])

@@ -56,7 +56,17 @@ BAD_FLAGS = {
     "devices": (["--config.sweep.devices=64"], "sweep.devices=64"),
     "at once": (["--config.sweep.width=0"], "sweep.width=0"),
     "wandb mode": (["--config.wandb.mode=maybe"], "wandb.mode='maybe'"),
-    "criterion": (["--config.criterion.hub_mass=1.5"], "criterion.hub_mass=1.5"),
+    "criterion": (["--config.criterion.threshold=1.5"], "criterion.threshold=1.5"),
+    "router of another slot": (["--config.router.name=depth_attention"], "depth slot"),
+    "geometry": (["--config.task.name=csbm"], "graph"),
+    "isolated node": (
+        [
+            f"--config={ROOT}/configs/graph_attention.py",
+            "--config.task.within=0.0",
+            "--config.task.across=0.0",
+        ],
+        "no neighbour",
+    ),
 }
 
 

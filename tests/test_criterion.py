@@ -4,17 +4,18 @@ import numpy as np
 import pytest
 
 from sweeps.criterion import (
-    HUB_MASS,
-    Criterion,
     Snapshot,
     collapsed,
+    make_criterion,
     null_samples,
     onset_steps,
     summarize,
 )
 from sweeps.grid import make_axis, make_grid
 
+HUB_MASS = "concentration/hub_mass"
 VALUE = np.asarray([0, 0, 1, 1])
+CRITERION = make_criterion("causal", None, 0.99, 0.02)
 
 
 def snapshot(real: list[float], null: float = 0.07, step: int = 0) -> Snapshot:
@@ -25,14 +26,14 @@ def snapshot(real: list[float], null: float = 0.07, step: int = 0) -> Snapshot:
 
 def test_a_member_must_pass_the_threshold() -> None:
     now = snapshot([0.5, 0.29, 0.31, 0.1])
-    result = collapsed(now, snapshot([0.07] * 4), VALUE, Criterion())
+    result = collapsed(now, snapshot([0.07] * 4), VALUE, CRITERION)
     np.testing.assert_array_equal(result, [True, False, True, False])
 
 
 def test_a_member_must_pass_its_own_values_nulls_by_the_margin() -> None:
     start = snapshot([0.07, 0.07, 0.60, 0.07])
     now = snapshot([0.5, 0.5, 0.5, 0.61])
-    result = collapsed(now, start, VALUE, Criterion())
+    result = collapsed(now, start, VALUE, CRITERION)
     # Value 1's untrained .99 quantile is about .6; value 0's nulls are low.
     np.testing.assert_array_equal(result, [True, True, False, False])
 
@@ -41,7 +42,7 @@ def test_a_diverged_member_is_not_collapsed() -> None:
     hub = np.full((4, 3, 2, 1, 1), 0.07)
     hub[:, 0] = 0.9
     now = summarize(5, {HUB_MASS: hub}, np.zeros(4), np.asarray([-1, 3, -1, -1]))
-    result = collapsed(now, snapshot([0.07] * 4), VALUE, Criterion())
+    result = collapsed(now, snapshot([0.07] * 4), VALUE, CRITERION)
     np.testing.assert_array_equal(result, [True, False, True, True])
 
 
@@ -70,11 +71,26 @@ def test_onset_is_the_first_measured_collapse() -> None:
     np.testing.assert_array_equal(steps, [20, 10, np.nan])
 
 
-@pytest.mark.parametrize("bad", [{"hub_mass": 1.0}, {"quantile": 0.0}, {"margin": -1}])
-def test_thresholds_out_of_range_are_named(bad: dict) -> None:
-    (name,) = bad
-    with pytest.raises(ValueError, match=f"criterion.{name}="):
-        Criterion(**bad)
+@pytest.mark.parametrize(
+    ("threshold", "quantile", "margin", "named"),
+    [
+        (1.0, 0.99, 0.02, "criterion.threshold=1.0"),
+        (0.3, 0.0, 0.02, "criterion.quantile"),
+        (0.3, 0.99, -1.0, "criterion.margin"),
+    ],
+)
+def test_thresholds_out_of_range_are_named(
+    threshold: float, quantile: float, margin: float, named: str
+) -> None:
+    with pytest.raises(ValueError, match=named):
+        make_criterion("causal", threshold, quantile, margin)
+
+
+def test_graphs_and_depth_are_judged_by_excess() -> None:
+    graph, depth = (make_criterion(k, None, 0.99, 0.02) for k in ("graph", "depth"))
+    assert (graph.metric, graph.threshold) == ("concentration/excess", 5.0)
+    assert (depth.metric, depth.threshold) == ("concentration/excess", 2.0)
+    assert make_criterion("graph", 3.0, 0.99, 0.02).threshold == 3.0
 
 
 def test_grid_pairs_every_seed_with_every_value() -> None:

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from routers.base import Geometry, neutral_knobs
-from routers.contract import examine, ring_geometry
+from routers.contract import examine
+from routers.contract.specimen import ring_geometry
 from routers.graph_attention import (
     GraphAttention,
     GraphAttentionConfig,

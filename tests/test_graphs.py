@@ -82,7 +82,7 @@ def test_hops_are_shortest_paths(
 def test_task_gives_training_and_held_out_targets() -> None:
     task = node_classification(csbm(nodes=40), hops=2, train_share=0.25, seed=1)
     features, targets = task.sample(jax.random.key(0), 8)
-    _, held_out = task.held_out()
+    _, held_out = task.held_out(jax.random.key(0), 1)
     assert features.shape == (1, 40, 3)
     assert features.dtype == jnp.float32
     assert targets.shape == held_out.shape == (1, 40)

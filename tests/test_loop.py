@@ -11,7 +11,7 @@ import pytest
 
 from routers import Attention, neutral_knobs
 from sweeps.placement import Placement, make_mesh, make_spread, place, replicate
-from train.backbone import Backbone, BackboneConfig, next_token_loss
+from train.backbone import Backbone, BackboneConfig, cross_entropy
 from train.loop import DATA, EVALUATION, INIT, Loop, seed_keys, stream_key
 from train.step import ALIVE, Member, OptimizerConfig, TrainState, make_optimizer
 from train.tasks.bigram_backcopy import (
@@ -44,7 +44,7 @@ def make_members(brakes: list[float], seeds: list[int], rate: float = 1e-2) -> M
 
 def make_loop(placement: Placement, steps: int = STEPS) -> Loop:
     model = Backbone(
-        BackboneConfig(vocabulary=9, length=12, width=16, layers=2),
+        BackboneConfig(outputs=9, length=12, width=16, layers=2),
         functools.partial(Attention),
     )
     spread = make_spread(placement, make_mesh(placement))
@@ -209,5 +209,5 @@ def test_measurement_covers_nulls_layers_and_heads() -> None:
 
 def test_loss_is_cross_entropy_in_nats() -> None:
     logits = jnp.log(jnp.asarray([[[0.5, 0.25, 0.25]]]))
-    loss = next_token_loss(logits, jnp.asarray([[1]]))
+    loss = cross_entropy(logits, jnp.asarray([[1]]))
     np.testing.assert_allclose(loss, np.log(4), rtol=1e-6)

@@ -24,6 +24,8 @@ def test_uniform_causal_routing_has_its_closed_forms() -> None:
         concentration.hub_mass(importance), [harmonic / 64], rtol=1e-5
     )
     assert concentration.hub(importance)[0] == 0
+    excess = concentration.excess(weights, causal_geometry(64).mask)
+    np.testing.assert_allclose(excess, [1.0], rtol=1e-5)
     np.testing.assert_allclose(concentration.hhi(weights), [1.93], atol=5e-3)
     longer = jnp.asarray(uniform_causal(256), jnp.float32)[None]
     np.testing.assert_allclose(concentration.hhi(longer), [1.98], atol=5e-3)
@@ -90,6 +92,8 @@ def test_signature_names_are_those_it_can_reduce() -> None:
     output, geometry = jnp.ones((1, 12, 3)), causal_geometry(12)
     full = signature(Routing(weights, key_norms=jnp.ones((1, 1, 12))), output, geometry)
     assert set(full) == set(REDUCE)
+    graph = signature(Routing(weights), output, geometry.replace(kind="graph"))
+    assert "concentration/first_source_sinks" not in graph
     assert {value.shape for value in full.values()} == {(1,)}
     without_keys = signature(Routing(weights), output, geometry)
     assert {name for name in full if name not in without_keys} == {

@@ -1,12 +1,13 @@
-"""The network a router is trained in: a pre-LN residual stream with a token slot.
+"""The network a router is trained in: pre-LN sublayers around two slots.
 
-    x  = embed(tokens) + positions
+    x  = embed(inputs) + positions
     x += router(LN(x));  x += MLP(LN(x))         for every layer
-    logits = unembed(LN(x))
+    outputs = unembed(LN(x))
 
-The router stands in the ``token`` slot of every layer; its knobs arrive named by
-slot (``token.brake``). Whatever is returned and not used is compiled away, so
-training never pays for routing matrices.
+The ``token`` slot holds what mixes positions, one router a layer. The ``depth`` slot
+holds what replaces the residual sum (`train.residual`), one router a sublayer; empty
+means the sum. Knobs arrive named by slot (``token.brake``). Whatever is returned and
+not used is compiled away, so training never pays for routing matrices.
 """
 
 import dataclasses
@@ -16,11 +17,13 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-from flax import struct
 
-from routers.base import Array, Geometry, Knobs, Router, Routing
+from routers.base import Array, Geometry, Knobs, Router
+from train.residual import Residual, ResidualSum, RoutedDepth, RoutedStreams, Trace
 
 POSITIONS = ("learned", "none")
+IGNORED = -1
+"""A target that is not learned from."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,8 +31,8 @@ class BackboneConfig:
     """Static sizes and initialisation of `Backbone`.
 
     Attributes:
-      vocabulary: V, symbols including ``<s>``.
-      length: T, the most positions a sequence has.
+      outputs: V, symbols or classes to tell apart.
+      length: T, the most positions an input has.
       width: D.
       layers: L.
       mlp_ratio: hidden width of the MLP over D; 0 leaves the MLP out.
@@ -38,9 +41,12 @@ class BackboneConfig:
       mlp_scale: of the first MLP matrix; the second has half of it.
       output_scale: of the unembedding.
       dtype: of the matrix products; norms and logits are float32.
+      block: sublayers whose sum is one source of a depth router.
+      distance: between sources of a depth router, see `depth_geometry`.
+      streams: n, of a router that mixes streams.
     """
 
-    vocabulary: int
+    outputs: int
     length: int
     width: int = 64
     layers: int = 1
@@ -50,19 +56,15 @@ class BackboneConfig:
     mlp_scale: float = 0.02
     output_scale: float = 0.02
     dtype: Any = jnp.float32
+    block: int = 1
+    distance: str = "steps"
+    streams: int = 4
 
     def __post_init__(self) -> None:
         if self.positions not in POSITIONS:
             raise ValueError(
                 f"model.positions={self.positions!r}: one of {', '.join(POSITIONS)}"
             )
-
-
-class LayerTrace(struct.PyTreeNode):
-    """What one layer's router did: its routing and its output ``[B, T, D]``."""
-
-    routing: Routing
-    output: Array
 
 
 def slot_knobs(knobs: Knobs, slot: str) -> dict[str, Array]:
@@ -101,72 +103,104 @@ class MLP(nn.Module):
 
 
 class Backbone(nn.Module):
-    """Token model around any router of the token slot.
+    """Model around any router of the token slot and, if there is one, the depth slot.
 
     Attributes:
       config: sizes and initialisation.
       token: makes the router of one layer from ``width`` and ``name``.
+      depth: likewise the router of one sublayer; None is the residual sum.
     """
 
     config: BackboneConfig
     token: Callable[..., Router]
+    depth: Callable[..., Router] | None = None
 
     @nn.compact
     def __call__(
-        self, tokens: Array, geometry: Geometry, knobs: Knobs
-    ) -> tuple[Array, list[LayerTrace]]:
-        """Predicts the next token at every position.
+        self, inputs: Array, geometry: Geometry, knobs: Knobs
+    ) -> tuple[Array, dict[str, tuple[Geometry, list[Trace]]]]:
+        """Predicts a symbol or class at every position.
 
         Args:
-          tokens: int32 ``[B, T]``.
-          geometry: positions of one sequence.
+          inputs: tokens int32 ``[B, T]`` or features float ``[B, T, F]``.
+          geometry: positions of one sequence or graph.
           knobs: by slot, for example ``token.brake``.
 
         Returns:
-          Logits ``[B, T, V]`` in float32, and one `LayerTrace` a layer.
+          Logits ``[B, T, V]`` in float32, and by slot the geometry its traces are
+          on with one `Trace` for each use of a router.
         """
         config = self.config
-        batch, length = tokens.shape
-        width = config.width
-        normal = nn.initializers.normal(config.embedding_scale)
-        embedding = self.param("embedding", normal, (config.vocabulary, width))
-        x = embedding[tokens]  # [B, T, D]
-        if config.positions == "learned":
-            positions = self.param("positions", normal, (config.length, width))
-            x = x + positions[None, :length]
+        batch, length = inputs.shape[:2]
+        residual = self._residual(self._embed(inputs), slot_knobs(knobs, "depth"))
         traces = []
         for layer in range(config.layers):
-            router = self.token(width=width, name=f"token_{layer}")
+            router = self.token(width=config.width, name=f"token_{layer}")
             routed, routing = router(
-                nn.LayerNorm(name=f"token_norm_{layer}")(x),
+                nn.LayerNorm(name=f"token_norm_{layer}")(residual.read()),
                 geometry,
                 slot_knobs(knobs, "token"),
             )
-            traces.append(LayerTrace(routing, routed))
-            x = x + routed.astype(x.dtype)
+            traces.append(Trace(routing, routed))
+            residual.write(routed)
             if config.mlp_ratio:
-                flat = nn.LayerNorm(name=f"mlp_norm_{layer}")(x).reshape(-1, width)
+                x = nn.LayerNorm(name=f"mlp_norm_{layer}")(residual.read())
                 mlp = MLP(
-                    config.mlp_ratio * width,
+                    config.mlp_ratio * config.width,
                     config.mlp_scale,
                     config.dtype,
                     name=f"mlp_{layer}",
                 )
-                x = x + mlp(flat).reshape(x.shape).astype(x.dtype)
-        flat = nn.LayerNorm(name="final_norm")(x).reshape(-1, width)
+                residual.write(mlp(x.reshape(-1, config.width)).reshape(x.shape))
+        x = nn.LayerNorm(name="final_norm")(residual.read())
         unembed = nn.Dense(
-            config.vocabulary,
+            config.outputs,
             use_bias=False,
             kernel_init=nn.initializers.normal(config.output_scale),
             dtype=config.dtype,
             name="unembed",
         )
-        logits = unembed(flat).astype(jnp.float32)
-        return logits.reshape(batch, length, config.vocabulary), traces
+        logits = unembed(x.reshape(-1, config.width)).astype(jnp.float32)
+        slots = {"token": (geometry, traces)}
+        if not isinstance(residual, ResidualSum):
+            slots["depth"] = (residual.geometry(), residual.traces())
+        return logits.reshape(batch, length, config.outputs), slots
+
+    def _embed(self, inputs: Array) -> Array:
+        """Looks tokens up, or projects features; adds learned positions."""
+        config = self.config
+        normal = nn.initializers.normal(config.embedding_scale)
+        if jnp.issubdtype(inputs.dtype, jnp.integer):
+            shape = (config.outputs, config.width)
+            x = self.param("embedding", normal, shape)[inputs]  # [B, T, D]
+        else:
+            shape = (inputs.shape[-1], config.width)
+            x = inputs @ self.param("encoder", normal, shape)
+        if config.positions == "learned":
+            positions = self.param("positions", normal, (config.length, config.width))
+            x = x + positions[None, : inputs.shape[1]]
+        return x
+
+    def _residual(self, x: Array, knobs: Knobs) -> Residual:
+        """The form of the residual that the depth slot's router calls for."""
+        config = self.config
+        if self.depth is None:
+            return ResidualSum(x)
+        kinds = self.depth(width=config.width, parent=None).kinds
+        if "streams" in kinds:
+            return RoutedStreams(x, self.depth, knobs, config.streams, self)
+        return RoutedDepth(x, self.depth, knobs, config.block, config.distance)
 
 
-def next_token_loss(logits: Array, targets: Array) -> Array:
-    """Mean cross-entropy in nats of ``logits [B, T, V]`` for ``targets [B, T]``."""
+def cross_entropy(logits: Array, targets: Array) -> Array:
+    """Mean cross-entropy in nats over the targets that are not `IGNORED`.
+
+    Args:
+      logits: ``[B, T, V]``.
+      targets: int32 ``[B, T]``.
+    """
     log_probability = jax.nn.log_softmax(logits, axis=-1)
-    picked = jnp.take_along_axis(log_probability, targets[..., None], axis=-1)
-    return -jnp.mean(picked)
+    learned = targets != IGNORED
+    index = jnp.where(learned, targets, 0)[..., None]
+    picked = jnp.take_along_axis(log_probability, index, axis=-1)[..., 0]
+    return -jnp.sum(picked * learned) / jnp.maximum(jnp.sum(learned), 1)

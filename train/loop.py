@@ -10,7 +10,6 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import optax
 
 from routers.base import Array, Geometry
@@ -46,6 +45,7 @@ class Loop:
       steps: of one chunk.
       batch: B.
       spread: places members on devices.
+      slot: whose routers are measured.
     """
 
     model: Backbone
@@ -54,15 +54,17 @@ class Loop:
     steps: int
     batch: int
     spread: Spread
+    slot: str = "token"
 
     def init(self, members: Member, task: Any) -> TrainState:
         """Fresh states ``[M]``."""
-        tokens = jnp.zeros((1, task.length), jnp.int32)
+        inputs, _ = task.sample(jax.random.key(0), 1)  # parameters need its shape
 
-        def of_member(member: Member, geometry: Geometry) -> TrainState:
-            return init_state(self.model, self.optimizer, geometry, tokens, member)
+        def of_member(member: Member, shared: tuple[Geometry, Array]) -> TrainState:
+            geometry, inputs = shared
+            return init_state(self.model, self.optimizer, geometry, inputs, member)
 
-        return self.spread(of_member)(members, task.geometry())
+        return self.spread(of_member)(members, (task.geometry(), inputs))
 
     def chunk(
         self,
@@ -87,7 +89,7 @@ class Loop:
         batches = draw_batches(task, streams, first, self.steps, self.batch)
 
         def of_member(pair: tuple[TrainState, Member], shared: Any) -> Any:
-            (tokens, targets), geometry = shared
+            (inputs, targets), geometry = shared
             state, member = pair
 
             def step(state: TrainState, batch: Any) -> tuple[TrainState, Array]:
@@ -101,7 +103,7 @@ class Loop:
                     *batch,
                 )
 
-            own = tokens[member.stream], targets[member.stream]
+            own = inputs[member.stream], targets[member.stream]
             return jax.lax.scan(step, state, own)
 
         return self.spread(of_member)((states, members), (batches, task.geometry()))
@@ -117,7 +119,9 @@ class Loop:
 
         def of_member(pair: tuple[Any, Any], shared: Any) -> dict[str, Array]:
             (params, knobs), (geometry, batch) = pair, shared
-            return measurement.measure(self.model, params, knobs, geometry, *batch)
+            return measurement.measure(
+                self.model, self.slot, params, knobs, geometry, *batch
+            )
 
         shared = (task.geometry(), batch)
         return self.spread(of_member)((states.params, members.knobs), shared)

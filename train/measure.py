@@ -8,57 +8,75 @@ import jax.numpy as jnp
 from routers.base import Array, Geometry, Knobs
 from routers.signature import signature
 from routers.signature.nulls import variants
-from train.backbone import Backbone, next_token_loss
+from train.backbone import Backbone, cross_entropy
 
 SEQUENCES_AT_ONCE = 8
 
 
 def measure(
     model: Backbone,
+    slot: str,
     params: Any,
     knobs: Knobs,
     geometry: Geometry,
-    tokens: Array,
+    inputs: Array,
     targets: Array,
 ) -> dict[str, Array]:
     """Measures one member on held-out sequences, a few at a time.
 
     Args:
       model: the network; static.
+      slot: whose routers are measured, ``"token"`` or ``"depth"``; static.
       params: its parameters.
       knobs: by slot.
-      geometry: of one sequence.
-      tokens: int32 ``[E, T]``.
+      geometry: of one sequence or graph.
+      inputs: tokens int32 ``[E, T]`` or features ``[E, T, F]``.
       targets: int32 ``[E, T]``.
 
     Returns:
-      ``loss/held_out [R, E]`` and every measure of `signature` as ``[R, E, L, H]``;
-      R counts the `routers.signature.nulls.VARIANTS`.
+      ``loss/held_out`` and ``accuracy/held_out``, ``[R, E]``, and every measure of
+      `signature` as ``[R, E, L, H]``; R counts the
+      `routers.signature.nulls.VARIANTS`, L the uses of the slot.
     """
 
-    def on_sequence(
-        knobs: Knobs, sequence: Array, following: Array
-    ) -> dict[str, Array]:
-        outputs: Any = model.apply({"params": params}, sequence[None], geometry, knobs)
-        logits, traces = outputs
-        layers = [signature(t.routing, t.output, geometry) for t in traces]
+    def on_sequence(knobs: Knobs, one: Array, target: Array) -> dict[str, Array]:
+        outputs: Any = model.apply({"params": params}, one[None], geometry, knobs)
+        logits, slots = outputs
+        on, traces = slots[slot]
+        layers = [signature(trace.routing, trace.output, on) for trace in traces]
         measures = jax.tree.map(lambda *values: jnp.stack(values), *layers)
-        return {"loss/held_out": next_token_loss(logits, following[None]), **measures}
+        return {
+            "loss/held_out": cross_entropy(logits, target[None]),
+            "accuracy/held_out": accuracy(logits, target[None]),
+            **measures,
+        }
 
     def of_variant(knobs: Knobs) -> dict[str, Array]:
         return jax.lax.map(
             lambda pair: on_sequence(knobs, *pair),
-            (tokens, targets),
-            batch_size=min(SEQUENCES_AT_ONCE, tokens.shape[0]),
+            (inputs, targets),
+            batch_size=min(SEQUENCES_AT_ONCE, inputs.shape[0]),
         )
 
     return jax.lax.map(of_variant, variants(knobs))
 
 
+def accuracy(logits: Array, targets: Array) -> Array:
+    """Share of the known targets ``[B, T]`` that get the largest of ``logits``."""
+    known = targets >= 0
+    right = jnp.argmax(logits, axis=-1) == targets
+    return jnp.sum(right & known) / jnp.maximum(jnp.sum(known), 1)
+
+
 def routing_example(
-    model: Backbone, params: Any, knobs: Knobs, geometry: Geometry, tokens: Array
+    model: Backbone,
+    slot: str,
+    params: Any,
+    knobs: Knobs,
+    geometry: Geometry,
+    inputs: Array,
 ) -> Array:
-    """Routing matrices ``[L, H, T, S]`` of one sequence ``tokens [T]``."""
-    outputs: Any = model.apply({"params": params}, tokens[None], geometry, knobs)
-    _, traces = outputs
+    """Routing matrices ``[L, H, T, S]`` of one input ``[T, ...]``."""
+    outputs: Any = model.apply({"params": params}, inputs[None], geometry, knobs)
+    _, traces = outputs[1][slot]
     return jnp.stack([trace.routing.weights[0] for trace in traces])

@@ -9,7 +9,7 @@ import optax
 from flax import struct
 
 from routers.base import Array, Geometry
-from train.backbone import Backbone, next_token_loss
+from train.backbone import Backbone, cross_entropy
 
 ALIVE = -1
 
@@ -77,11 +77,11 @@ def init_state(
     model: Backbone,
     optimizer: optax.GradientTransformation,
     geometry: Geometry,
-    tokens: Array,
+    inputs: Array,
     member: Member,
 ) -> TrainState:
     """Fresh state; parameters depend on the member's key and on nothing else."""
-    params = model.init(member.init_key, tokens, geometry, member.knobs)["params"]
+    params = model.init(member.init_key, inputs, geometry, member.knobs)["params"]
     return TrainState(
         params=params,
         moments=optimizer.init(params),
@@ -97,7 +97,7 @@ def train_step(
     geometry: Geometry,
     member: Member,
     state: TrainState,
-    tokens: Array,
+    inputs: Array,
     targets: Array,
 ) -> tuple[TrainState, Array]:
     """Moves one member by one batch; a member that diverges keeps its last state.
@@ -109,16 +109,16 @@ def train_step(
       geometry: of one sequence.
       member: its knobs and learning rate.
       state: before the step.
-      tokens: int32 ``[B, T]``.
+      inputs: tokens int32 ``[B, T]`` or features ``[B, T, F]``.
       targets: int32 ``[B, T]``.
 
     Returns:
-      The state after the step and the loss before it, nats per token.
+      The state after the step and the loss before it, nats per target.
     """
 
     def loss_of(params: Any) -> Array:
-        logits, _ = model.apply({"params": params}, tokens, geometry, member.knobs)
-        return next_token_loss(logits, targets)
+        logits, _ = model.apply({"params": params}, inputs, geometry, member.knobs)
+        return cross_entropy(logits, targets)
 
     loss, gradient = jax.value_and_grad(loss_of)(state.params)
     direction, moments = optimizer.update(gradient, state.moments, state.params)
@@ -154,7 +154,7 @@ def draw_batches(
       batch: B.
 
     Returns:
-      Tokens and targets, int32 ``[streams, steps, B, T]``.
+      Inputs ``[streams, steps, B, T]`` (or ``[…, F]``) and targets int32.
     """
     index = first + jnp.arange(steps)
 

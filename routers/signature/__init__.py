@@ -1,12 +1,15 @@
 """The collapse signature: concentration, collapse, norm stratification.
 
-Every function takes one sequence's arrays (no batch axis) and is mapped outside.
+Every function takes one sequence's (or graph's) arrays, without a batch axis, and is
+mapped outside.
 """
 
 from collections.abc import Mapping
 
 from routers.base import Array, Geometry, Routing
 from routers.signature import collapse, concentration, norms
+
+CAUSAL = "causal"
 
 
 def signature(routing: Routing, output: Array, geometry: Geometry) -> dict[str, Array]:
@@ -19,20 +22,24 @@ def signature(routing: Routing, output: Array, geometry: Geometry) -> dict[str, 
 
     Returns:
       Measures by slash name, each ``[H]``; those of the whole layer are repeated
-      over heads. Key-norm measures are absent where the router has no keys.
+      over heads. Key-norm measures are absent where the router has no keys, the
+      sink rate where no source comes first.
     """
     weights = routing.weights[0]
     importance = concentration.importance(weights, geometry.mask)
+    if geometry.kind == CAUSAL:
+        importance = concentration.first_half(importance)
     hub = concentration.hub(importance)
     rank = collapse.effective_rank(output[0])
     measures = {
         "concentration/hub_mass": concentration.hub_mass(importance),
-        "concentration/first_source_sinks": concentration.first_source_sinks(
-            importance
-        ),
+        "concentration/excess": concentration.excess(weights, geometry.mask),
         "concentration/hhi": concentration.hhi(weights),
         "collapse/effective_rank": rank + 0 * hub,
     }
+    if geometry.kind == CAUSAL:
+        sinks = concentration.first_source_sinks(importance)
+        measures["concentration/first_source_sinks"] = sinks
     if routing.key_norms is not None:
         key_norms = routing.key_norms[0]
         measures["norms/key_norm_cv"] = norms.variation(key_norms)
@@ -42,6 +49,7 @@ def signature(routing: Routing, output: Array, geometry: Geometry) -> dict[str, 
 
 REDUCE: Mapping[str, str] = {
     "concentration/hub_mass": "max",
+    "concentration/excess": "max",
     "concentration/first_source_sinks": "mean",
     "concentration/hhi": "max",
     "collapse/effective_rank": "min",
@@ -52,9 +60,14 @@ REDUCE: Mapping[str, str] = {
 signature-like, so that every null must take the same extreme; the sink rate is a
 mean over layers and heads (Gu et al. 2025)."""
 
-PARTS: Mapping[str, str] = {
-    "concentration": "concentration/hub_mass",
-    "collapse": "collapse/effective_rank",
-    "stratification": "norms/key_norm_cv",
+CONCENTRATION: Mapping[str, tuple[str, float]] = {
+    "causal": ("concentration/hub_mass", 0.3),
+    "graph": ("concentration/excess", 5.0),
+    "depth": ("concentration/excess", 2.0),
+    "streams": ("concentration/excess", 2.0),
 }
-"""The measure that stands for each part of the signature."""
+"""What concentrated means for each geometry kind: a measure and its threshold."""
+
+COLLAPSE = "collapse/effective_rank"
+STRATIFICATION = "norms/key_norm_cv"
+"""The measures that stand for the signature's other two parts."""

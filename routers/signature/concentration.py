@@ -31,19 +31,44 @@ def importance(weights: Array, mask: Array) -> Array:
     return jnp.sum(weights, axis=-2) / jnp.maximum(readers, 1)[None]
 
 
+def first_half(importance: Array) -> Array:
+    """The first half of the sources, ``[H, S // 2]``.
+
+    On causal geometry the last columns have too few rows to be called hubs.
+    """
+    return importance[..., : importance.shape[-1] // 2]
+
+
 def hub(importance: Array) -> Array:
-    """Index of the most important source of the first half, float32 ``[H]``."""
-    half = importance[..., : importance.shape[-1] // 2]
-    return jnp.argmax(half, axis=-1).astype(jnp.float32)
+    """Index of the most important source, float32 ``[H]``."""
+    return jnp.argmax(importance, axis=-1).astype(jnp.float32)
 
 
 def hub_mass(importance: Array) -> Array:
-    """``max_{j <= S/2} alpha_j``, ``[H]``.
+    """``max_j alpha_j``, ``[H]``; on causal geometry of the first half.
 
-    The last columns have too few rows to be called hubs. Uniform causal routing at
-    T = 64 has ``H_T / T = .0741``; below T = 10 even that exceeds .3.
+    Uniform causal routing at T = 64 has ``H_T / T = .0741``; below T = 10 even that
+    exceeds .3.
     """
-    return jnp.max(importance[..., : importance.shape[-1] // 2], axis=-1)
+    return jnp.max(importance, axis=-1)
+
+
+def excess(weights: Array, mask: Array) -> Array:
+    """Largest column mass over what uniform routing gives that column, ``[H]``.
+
+    ``max_j sum_i A_ij / sum_i 1[j visible to i] / n_i`` with ``n_i`` the sources of
+    query i: 1 is an even share. Where sources see very different numbers of readers
+    it is the fair form of a hub's mass.
+
+    Args:
+      weights: ``[H, T, S]``.
+      mask: bool ``[T, S]``.
+    """
+    sources = jnp.sum(mask, axis=-1, keepdims=True)
+    even = jnp.sum(mask / jnp.maximum(sources, 1), axis=0)
+    column = jnp.sum(weights, axis=-2)
+    tiny = jnp.finfo(column.dtype).tiny
+    return jnp.max(column / jnp.maximum(even, tiny)[None], axis=-1)
 
 
 def first_source_sinks(importance: Array) -> Array:

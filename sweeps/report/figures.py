@@ -84,7 +84,7 @@ def draw_figures(
     Args:
       folder: written to; exists.
       summary: content of ``onset.json``.
-      members: ``value``, ``hub_mass``, ``collapsed``, ``diverged``, ``onset_step``
+      members: ``value``, ``concentration``, ``collapsed``, ``diverged``, ``onset_step``
         of every member, each ``[M]``.
       examples: title and routing matrix ``[T, S]``, one for each side of the onset.
 
@@ -148,7 +148,7 @@ def _onset(summary: dict[str, Any], members: dict[str, Any], scale: KnobScale) -
     for axes in (top, middle, bottom):
         scale.dress(axes, summary["knob"] if axes is bottom else "")
         _shade_onset(axes, summary["onset"], scale)
-    _hub_mass(top, summary, members, scale)
+    _concentration(top, summary, members, scale)
     _fraction(middle, summary["curve"], scale)
     _loss(bottom, summary["curve"], scale)
     figure.suptitle(_title(summary), x=0.02, ha="left", fontsize=9)
@@ -156,17 +156,17 @@ def _onset(summary: dict[str, Any], members: dict[str, Any], scale: KnobScale) -
     return figure
 
 
-def _hub_mass(
+def _concentration(
     axes: Axes, summary: dict[str, Any], members: dict[str, Any], scale: KnobScale
 ) -> None:
-    """Every seed's hub mass, the threshold, and the three criterion nulls."""
+    """Every seed's concentration, the threshold, and the three criterion nulls."""
     curve, criterion = summary["curve"], summary["criterion"]
     x = scale([point["value"] for point in curve])
     for null, (color, line, label) in NULL_STYLE.items():
         high = [point["nulls"].get(null, {}).get("high", np.nan) for point in curve]
         label = f"{label}, {criterion['quantile']:g} quantile"
         axes.plot(x, high, line, color=color, lw=1.1, label=label)
-    threshold = criterion["hub_mass"]
+    threshold = criterion["threshold"]
     axes.axhline(threshold, color=INK, lw=0.7)
     right = axes.get_xlim()[1]
     axes.text(right, threshold, f" {threshold:g}", va="center", fontsize=7.5)
@@ -180,15 +180,19 @@ def _hub_mass(
         if chosen.any():
             axes.plot(
                 position[chosen],
-                members["hub_mass"][chosen],
+                members["concentration"][chosen],
                 marker,
                 ms=3.6,
                 mew=0.9,
                 color=color,
                 label=f"one seed, {label}",
             )
-    axes.set_ylim(-0.02, 1.02)
-    axes.set_ylabel("hub mass")
+    name = criterion["metric"].split("/")[-1]
+    if name == "hub_mass":
+        axes.set_ylim(-0.02, 1.02)
+    else:
+        axes.set_ylim(0, None)
+    axes.set_ylabel(name.replace("_", " "))
     _legend_above(axes, columns=2)
 
 

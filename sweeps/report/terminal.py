@@ -60,7 +60,7 @@ def closing_table(summary: dict[str, Any]) -> Table:
         summary["knob"].rpartition(".")[2],
         "hubs",
         "95 %",
-        "hub mass",
+        summary["criterion"]["metric"].split("/")[-1].replace("_", " "),
         "null",
         "rank",
         "key cv",
@@ -75,7 +75,7 @@ def closing_table(summary: dict[str, Any]) -> Table:
 
 def _cells(point: dict[str, Any]) -> list[str]:
     alive = point["members"] - point["diverged"]
-    hub = point["hub_mass"]
+    hub = point["concentration"]
     nulls = [null["high"] for null in point["nulls"].values()]
     fraction = point["fraction"]
     return [

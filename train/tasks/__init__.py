@@ -9,13 +9,13 @@ class Task(Protocol):
     """A task is data, passed to the compiled loop as a traced argument."""
 
     @property
-    def vocabulary(self) -> int:
-        """V, symbols including any start symbol."""
+    def outputs(self) -> int:
+        """V, symbols (including any start symbol) or classes."""
         ...
 
     @property
     def length(self) -> int:
-        """T, positions of one sequence."""
+        """T, positions of one sequence or nodes of the graph."""
         ...
 
     def geometry(self) -> Geometry:
@@ -23,5 +23,9 @@ class Task(Protocol):
         ...
 
     def sample(self, key: Array, batch: int) -> tuple[Array, Array]:
-        """Tokens and targets, int32 ``[B, T]`` each, from a PRNG key."""
+        """Inputs ``[B, T]`` or ``[B, T, F]`` and targets int32 ``[B, T]``."""
+        ...
+
+    def held_out(self, key: Array, batch: int) -> tuple[Array, Array]:
+        """The same from what is never trained on."""
         ...

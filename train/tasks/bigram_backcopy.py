@@ -39,7 +39,7 @@ class BigramBackcopy(struct.PyTreeNode):
     length: int = struct.field(pytree_node=False)
 
     @property
-    def vocabulary(self) -> int:
+    def outputs(self) -> int:
         """V, symbols including ``<s>``."""
         return self.first.shape[0] + 1
 
@@ -58,7 +58,7 @@ class BigramBackcopy(struct.PyTreeNode):
           Tokens and next tokens, int32 ``[B, T]`` each.
         """
         uniform = jax.random.uniform(key, (self.length, batch))
-        start = jnp.full((batch,), self.vocabulary - 1, jnp.int32)
+        start = jnp.full((batch,), self.outputs - 1, jnp.int32)
         symbol = invert(self.first, uniform[0])
 
         def step(
@@ -72,6 +72,10 @@ class BigramBackcopy(struct.PyTreeNode):
         _, rest = jax.lax.scan(step, (start, symbol), uniform[1:])
         sequence = jnp.concatenate([start[None], symbol[None], rest]).T  # [B, T + 1]
         return sequence[:, :-1], sequence[:, 1:]
+
+    def held_out(self, key: Array, batch: int) -> tuple[Array, Array]:
+        """Fresh sequences: a stream of its own is never trained on."""
+        return self.sample(key, batch)
 
 
 def invert(cumulative: Array, u: Array) -> Array:

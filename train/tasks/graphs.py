@@ -62,6 +62,11 @@ class NodeClassification(struct.PyTreeNode):
     classes: int = struct.field(pytree_node=False)
 
     @property
+    def outputs(self) -> int:
+        """V, classes."""
+        return self.classes
+
+    @property
     def length(self) -> int:
         """N, nodes."""
         return self.labels.shape[0]
@@ -82,7 +87,7 @@ class NodeClassification(struct.PyTreeNode):
         """
         return self.features[None], self._targets(self.train)
 
-    def held_out(self) -> tuple[Array, Array]:
+    def held_out(self, key: Array, batch: int) -> tuple[Array, Array]:
         """As `sample`, with the labels of the test nodes instead."""
         return self.features[None], self._targets(self.test)
 

@@ -1,0 +1,26 @@
+"""Graph attention over nodes: the hop brake against hubs, on a CSBM graph.
+
+onset sweep --config=configs/graph_attention.py --workdir=runs/gat
+onset sweep --config=configs/graph_attention.py:v2 --workdir=runs/gatv2
+"""
+
+from ml_collections import ConfigDict
+
+from configs import default
+
+
+def get_config(preset: str = "v1") -> ConfigDict:
+    """GAT (``v1``) or GATv2 (``v2``), three layers, two heads, full batch."""
+    if preset not in ("v1", "v2"):
+        raise ValueError(f"preset {preset!r}: v1 or v2")
+    config = default.get_config()
+    config.router = ConfigDict({"name": "graph_attention", "version": preset})
+    config.sweep.low, config.sweep.high = 0.1, 10.0
+    config.sweep.num, config.sweep.seeds = 7, 8
+    config.task.name = "csbm"
+    config.model.layers, config.model.width, config.model.heads = 3, 32, 2
+    config.model.positions = "none"
+    config.train.steps, config.train.batch = 300, 1
+    config.train.learning_rate = 5e-3
+    config.eval.sequences = 1
+    return config

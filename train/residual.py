@@ -1,0 +1,194 @@
+"""How sublayers read what earlier ones wrote: the sum, or a router over depth.
+
+Each form has the same two moves, ``read`` before a sublayer and ``write`` after it,
+and leaves what its router did in ``traces``, one entry for each use.
+"""
+
+from collections.abc import Callable
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from flax import struct
+
+from routers.base import Array, Geometry, Knobs, Router, Routing
+from routers.depth_attention import depth_geometry
+from routers.hyper_connections import stream_geometry
+
+
+class Trace(struct.PyTreeNode):
+    """One use of a router.
+
+    Attributes:
+      routing: ``[B, H, T, S]``; over depth ``[B, 1, sublayers, S]``, one row for each
+        sublayer that had a choice, weights averaged over tokens.
+      output: ``[B, T, D]``; over depth the last state read.
+    """
+
+    routing: Routing
+    output: Array
+
+
+class ResidualSum:
+    """The ordinary residual stream."""
+
+    def __init__(self, x: Array) -> None:
+        """Starts from the embedding ``[B, T, D]``."""
+        self._x = x
+
+    def read(self) -> Array:
+        """The running sum."""
+        return self._x
+
+    def write(self, update: Array) -> None:
+        """Adds a sublayer's output."""
+        self._x = self._x + update.astype(self._x.dtype)
+
+    def traces(self) -> list[Trace]:
+        """A sum routes nothing."""
+        return []
+
+
+class RoutedDepth:
+    """A depth router reads from the embedding and every finished block's sum.
+
+    With blocks of one sublayer the sources are all earlier outputs (the full form);
+    inside a longer block the running sum is one more source. A state never enters
+    twice.
+    """
+
+    def __init__(
+        self,
+        x: Array,
+        make: Callable[..., Router],
+        knobs: Knobs,
+        block: int,
+        distance: str,
+    ) -> None:
+        """Starts from the embedding ``[B, T, D]``.
+
+        Args:
+          x: the embedding.
+          make: makes the router of one reading from ``width`` and ``name``.
+          knobs: of the depth slot.
+          block: sublayers whose outputs are summed into one source.
+          distance: of `depth_geometry`.
+        """
+        self._make, self._knobs, self._distance = make, knobs, distance
+        self._block, self._written = block, 0
+        self._sources = [x]
+        self._routings: list[Routing] = []
+        self._last = x
+
+    def read(self) -> Array:
+        """The routed mixture of all sources; the only source as it is."""
+        sources = self._sources
+        if len(sources) == 1:
+            return sources[0]
+        batch, length, width = sources[0].shape
+        router = self._make(width=width, name=f"depth_{self._written}")
+        x = jnp.stack(sources, axis=2).reshape(-1, len(sources), width)
+        y, routing = router(
+            x, depth_geometry(len(sources), self._distance), self._knobs
+        )
+        self._last = y.reshape(batch, length, width)
+        by_token = jax.tree.map(
+            lambda a: a.reshape(batch, length, *a.shape[1:]), routing
+        )
+        self._routings.append(jax.tree.map(lambda a: jnp.mean(a, 1), by_token))
+        return self._last
+
+    def write(self, update: Array) -> None:
+        """Opens a new source at the start of a block, otherwise adds to the last."""
+        if self._written % self._block == 0:
+            self._sources.append(update.astype(self._last.dtype))
+        else:
+            self._sources[-1] = self._sources[-1] + update.astype(self._last.dtype)
+        self._written += 1
+
+    def traces(self) -> list[Trace]:
+        """One trace: all readings as the rows of one matrix over sources."""
+        most = self._routings[-1].weights.shape[-1]
+
+        def padded(routing: Routing) -> Array:
+            missing = most - routing.weights.shape[-1]
+            return jnp.pad(routing.weights, [(0, 0)] * 3 + [(0, missing)])
+
+        rows = [padded(routing) for routing in self._routings]  # [B, 1, 1, S] each
+        routing = Routing(
+            weights=jnp.concatenate(rows, axis=2),
+            key_norms=self._routings[-1].key_norms,
+        )
+        return [Trace(routing, self._last)]
+
+    def geometry(self) -> Geometry:
+        """Which reading could see which source, ``[readings, S]``."""
+        seen = [routing.weights.shape[-1] for routing in self._routings]
+        source = jnp.arange(seen[-1])[None]
+        mask = source < jnp.asarray(seen)[:, None]
+        return Geometry(jnp.zeros(mask.shape, jnp.float32), mask, "depth")
+
+
+class RoutedStreams:
+    """Parallel residual streams that a router mixes before every sublayer.
+
+    Sublayers read a learned weighted mean of the streams and write to all of them
+    with learned gates; reading weights start unequal, or equal streams would stay so.
+    """
+
+    def __init__(
+        self,
+        x: Array,
+        make: Callable[..., Router],
+        knobs: Knobs,
+        streams: int,
+        parent: nn.Module,
+    ) -> None:
+        """Starts every stream from the embedding ``[B, T, D]``.
+
+        Args:
+          x: the embedding.
+          make: makes the router of one mixing from ``width`` and ``name``.
+          knobs: of the depth slot.
+          streams: n.
+          parent: module that owns the reading weights and writing gates.
+        """
+        self._make, self._knobs, self._parent = make, knobs, parent
+        self._count, self._used = streams, 0
+        self._x = jnp.broadcast_to(x[:, :, None], (*x.shape[:2], streams, x.shape[-1]))
+        self._traces: list[Trace] = []
+
+    def read(self) -> Array:
+        """Mixes the streams, then takes this sublayer's weighted mean of them."""
+        batch, length, count, width = self._x.shape
+        router = self._make(width=width, name=f"depth_{self._used}")
+        flat = self._x.reshape(-1, count, width)
+        y, routing = router(flat, stream_geometry(count), self._knobs)
+        self._x = y.reshape(self._x.shape)
+        weights = routing.weights.reshape(batch, length, *routing.weights.shape[1:])
+        self._traces.append(
+            Trace(Routing(weights=jnp.mean(weights, 1)), self._x.mean(2))
+        )
+        share = nn.softmax(self._vector("stream_read", nn.initializers.normal(1.0)))
+        self._used += 1
+        return jnp.einsum("btnd,n->btd", self._x, share)
+
+    def write(self, update: Array) -> None:
+        """Adds a sublayer's output to every stream through its gate."""
+        gate = self._vector("stream_write", nn.initializers.ones)
+        gated = update[:, :, None] * gate[None, None, :, None]
+        self._x = self._x + gated.astype(self._x.dtype)
+
+    def traces(self) -> list[Trace]:
+        """One trace for every mixing."""
+        return self._traces
+
+    def geometry(self) -> Geometry:
+        """Of one mixing, ``[n, n]``."""
+        return stream_geometry(self._count)
+
+    def _vector(self, name: str, init: nn.initializers.Initializer) -> Array:
+        return self._parent.param(f"{name}_{self._used}", init, (self._count,))
+
+
+Residual = ResidualSum | RoutedDepth | RoutedStreams
