@@ -122,11 +122,11 @@ class Router(nn.Module):
 
     Attributes:
       width: D, of the input and the output.
-      config: the router's own settings, a frozen dataclass.
+      config: the router's own settings, a frozen dataclass with a default.
     """
 
     width: int
-    config: Any
+    config: Any = None
 
     knobs: ClassVar[Mapping[str, Knob]]
     kinds: ClassVar[frozenset[str]]

@@ -1,9 +1,10 @@
 """The console command ``onset``: finds the command, owns messages and exit codes.
 
-Exit codes: 0 done; 2 bad input, one line on stderr; 130 interrupted.
+Exit codes: 0 done; 1 a check failed; 2 bad input, one line on stderr; 130 interrupted.
 """
 
 import importlib
+import inspect
 import re
 import sys
 from pathlib import Path
@@ -14,6 +15,7 @@ from ml_collections import ConfigDict, config_flags
 
 COMMANDS = {
     "sweep": "train one router at many knob values and seeds, and map the onset",
+    "check": "run the executable contract on a router, ours or yours",
     "bench": "time a sweep's training against a plain PyTorch loop",
 }
 BAD_INPUT, INTERRUPTED = 2, 130
@@ -40,8 +42,8 @@ def main(arguments: list[str] | None = None) -> int:
         print(_usage(name, module))
         return 0
     try:
-        values = parse(module, name, rest)
-        return int(module.command(values))
+        values, positional = parse(module, name, rest)
+        return int(module.command(values, *positional))
     except flags.Error as error:
         return _refuse(f"onset {name}", str(error).splitlines()[0])
     except module.BadInput as error:
@@ -51,8 +53,10 @@ def main(arguments: list[str] | None = None) -> int:
         return INTERRUPTED
 
 
-def parse(module: ModuleType, name: str, arguments: list[str]) -> flags.FlagValues:
-    """Parses a command's flags; every mistake is a `flags.Error`."""
+def parse(
+    module: ModuleType, name: str, arguments: list[str]
+) -> tuple[flags.FlagValues, list[str]]:
+    """Parses flags and arguments of a command; every mistake is a `flags.Error`."""
     values = flags.FlagValues()
     config_flags.DEFINE_config_file(
         "config", None, "Config file.", flag_values=values, lock_config=True
@@ -73,9 +77,10 @@ def parse(module: ModuleType, name: str, arguments: list[str]) -> flags.FlagValu
         sys.argv = saved
     if config is not None and not isinstance(config, ConfigDict):
         raise flags.Error("--config: get_config() does not return a ConfigDict")
-    if positional:
-        raise flags.Error(f"unexpected argument {positional[0]!r}")
-    return values
+    taken = len(inspect.signature(module.command).parameters) - 1
+    if len(positional) > taken:
+        raise flags.Error(f"unexpected argument {positional[taken]!r}")
+    return values, positional
 
 
 def _check_config_file(arguments: list[str]) -> None:

@@ -1,14 +1,21 @@
 """All tests run on two host devices, as a sweep on two cores does."""
 
+import os
+from typing import Any
+
 import pytest
 
 from sweeps.placement import claim_cores
 
+# Most of a test's time is compiling; what it compiles runs for milliseconds.
+os.environ["XLA_FLAGS"] = " ".join(
+    [os.environ.get("XLA_FLAGS", ""), "--xla_backend_optimization_level=0"]
+).strip()
 claim_cores(2)
 
 
 @pytest.fixture(scope="session")
-def tiny() -> dict[str, object]:
+def tiny() -> dict[str, Any]:
     """Overrides that make a sweep of a few seconds."""
     return {
         "sweep.num": 2,

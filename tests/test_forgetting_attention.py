@@ -59,9 +59,8 @@ def published(
     return mixed.reshape(length, width) @ p["out"], weights
 
 
-@pytest.mark.parametrize("heads", [1, 2])
-def test_contract(heads: int) -> None:
-    config = ForgettingAttentionConfig(heads=heads)
+def test_contract_with_two_heads() -> None:
+    config = ForgettingAttentionConfig(heads=2)
     router = ForgettingAttention(width=WIDTH, config=config)
     failed = [f for f in examine(router) if not f.passed]
     assert not failed, failed

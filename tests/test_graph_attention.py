@@ -40,9 +40,8 @@ def setting(router: Any, nodes: int = 7, batch: int = 2) -> tuple[Any, Any]:
     return x, jax.tree.map(lambda p: p + 0.1 * noise[: p.size].reshape(p.shape), params)
 
 
-@pytest.mark.parametrize("version", ["v1", "v2"])
-def test_contract(version: str) -> None:
-    failed = [finding for finding in examine(layer(version)) if not finding.passed]
+def test_contract_of_the_second_version() -> None:
+    failed = [finding for finding in examine(layer("v2")) if not finding.passed]
     assert not failed, failed
 
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from routers.base import neutral_knobs
-from routers.contract import CHECKS, Specimen, examine
+from routers.contract import examine
 from routers.hyper_connections import (
     HyperConnections,
     HyperConnectionsConfig,
@@ -50,16 +50,9 @@ def matrix(router: Any, params: Any, x: Any, knobs: Any) -> np.ndarray:
     return np.asarray(router.apply(params, x, method=read))
 
 
-def test_contract() -> None:
-    failed = [finding for finding in examine(STATIC) if not finding.passed]
+def test_contract_with_a_dynamic_part() -> None:
+    failed = [finding for finding in examine(DYNAMIC) if not finding.passed]
     assert not failed, failed
-
-
-@pytest.mark.parametrize("check", CHECKS)
-def test_contract_with_a_dynamic_part_that_is_not_zero(check: str) -> None:
-    x = streams(batch=2)
-    specimen = Specimen(DYNAMIC, drawn(DYNAMIC), x, stream_geometry(5))
-    assert CHECKS[check](specimen) is None
 
 
 @pytest.mark.parametrize("router", [STATIC, DYNAMIC], ids=["static", "dynamic"])

@@ -17,12 +17,11 @@ from routers.ssd import SSD, SSDConfig
 from routers.ssd_scan import ssd_scan
 
 RELATIVE, ABSOLUTE = 1e-5, 1e-6
+# Default settings are examined with all other routers in test_contract.
 CONTRACT = [
-    SelectiveSSM(8),
     SelectiveSSM(
         8, config=SelectiveSSMConfig(state=5, groups=4, gated=False, init_scale=0.3)
     ),
-    SSD(8),
     SSD(8, config=SSDConfig(state=8, heads=4, groups=2, conv=1, init_scale=0.3)),
 ]
 # One channel a group, so that a reported row is the row of one matrix.
