@@ -3,7 +3,9 @@
     onset sweep --config=configs/attention.py --workdir=runs/attention
     onset sweep --config=configs/attention.py:full --workdir=runs/attention_full
 
-Time on 2 CPU cores: 130 s from command to closing table, 1 GB; ``full`` 12 minutes.
+Time on 2 CPU cores: 130 s from command to closing table, 1 GB; ``full`` 14 minutes
+(while other work ran): critical brake .38, interval .36 to .41, over 16 seeds, after
+1200 steps.
 
 What comes out (8 seeds): hub mass .50 to .66 on ``<s>`` in 8/8 seeds up to brake .21,
 6/8 at .31 and 0/8 from .46 on, against nulls of .08: critical brake .32, 95 % interval

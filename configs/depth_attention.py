@@ -1,6 +1,8 @@
 """Attention residuals over depth: the depth brake against hubs among sublayers.
 
-onset sweep --config=configs/depth_attention.py --workdir=runs/depth
+    onset sweep --config=configs/depth_attention.py --workdir=runs/depth
+
+Not yet measured: which part of the signature appears at this size is open.
 """
 
 from ml_collections import ConfigDict

@@ -1,6 +1,8 @@
 """Hyper-connections: the negative control, in which hubs cannot form.
 
-onset sweep --config=configs/hyper_connections.py --workdir=runs/streams
+    onset sweep --config=configs/hyper_connections.py --workdir=runs/streams
+
+What must come out: an excess of 1 at every brake, since columns sum to 1 exactly.
 """
 
 from ml_collections import ConfigDict

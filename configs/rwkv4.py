@@ -1,6 +1,8 @@
 """RWKV-4 over time: its carry is the brake.
 
-onset sweep --config=configs/rwkv4.py --workdir=runs/rwkv4
+    onset sweep --config=configs/rwkv4.py --workdir=runs/rwkv4
+
+Not yet searched: which part of the signature appears at this size is open.
 """
 
 from ml_collections import ConfigDict

@@ -1,6 +1,8 @@
 """Mamba-1 over time: the brake scales the log-decay.
 
-onset sweep --config=configs/selective_ssm.py --workdir=runs/selective_ssm
+    onset sweep --config=configs/selective_ssm.py --workdir=runs/selective_ssm
+
+Not yet measured: which part of the signature appears at this size is open.
 """
 
 from ml_collections import ConfigDict
