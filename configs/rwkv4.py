@@ -2,7 +2,9 @@
 
     onset sweep --config=configs/rwkv4.py --workdir=runs/rwkv4
 
-Not yet searched: which part of the signature appears at this size is open.
+Time on 2 CPU cores: 70 s. What came out after 1200 steps (4 seeds): no collapse at any
+brake; hub mass .17 at brake 0 (null .15) falling to .07 from 3 on; loss 1.626 to 1.628
+nats. Other tasks and sizes have not been searched yet.
 """
 
 from ml_collections import ConfigDict
