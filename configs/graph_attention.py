@@ -6,7 +6,7 @@
 Time on 2 CPU cores: 1 minute (GAT). What comes out (GAT, 8 seeds): no hub at a weak
 brake (excess 1.5 at 0, untrained null 1.9), collapsed in 2/8 at brake 10 only, so fewer
 than half everywhere; held-out loss 3.0 nats at 0, near 0 at brakes .5 to 2. One
-more setting was tried (no MLP, embedding sd .5, router sd .3): excess 26 at brake 0, but
+more setting was tried (no MLP, embedding sd .5, router sd .3): excess 26 at 0, but
 the untrained network has 31 already, so the nulls refuse it (3/8). The search is open.
 """
 
