@@ -34,7 +34,8 @@ def behind(command: str) -> list[str]:
             text=True,
             check=True,
         ).stdout
-        command = shown.strip().splitlines()[-1]
+        # Under `make test` this make also says which directory it enters.
+        command = next(line for line in shown.splitlines() if "bin/onset" in line)
     return shlex.split(command.split("bin/onset ")[1])
 
 
