@@ -1,5 +1,6 @@
 """The README is a promise: its commands run, at a tiny size."""
 
+import os
 import re
 import shlex
 import shutil
@@ -27,15 +28,18 @@ def behind(command: str) -> list[str]:
     if command.startswith("make"):
         make = shutil.which("make")
         assert make, "make is needed"
+        # Under `make test` its own settings would reach this make.
+        ours = ("ARGS", "WORKDIR", "MAKEFLAGS", "MAKELEVEL")
+        plain = {k: v for k, v in os.environ.items() if k not in ours}
         shown = subprocess.run(
             [make, "-n", "-o", ".venv/installed", *shlex.split(command)[1:]],
             cwd=ROOT,
+            env=plain,
             capture_output=True,
             text=True,
             check=True,
         ).stdout
-        # Under `make test` this make also says which directory it enters.
-        command = next(line for line in shown.splitlines() if "bin/onset" in line)
+        command = shown.strip().splitlines()[-1]
     return shlex.split(command.split("bin/onset ")[1])
 
 
