@@ -188,8 +188,7 @@ class Attention(Router):
         """Queries, keys and values of ``x [B, S, D]``, each ``[B, S, H, K]``."""
         batch, length, width = x.shape
         heads, dtype = self.config.heads, self.config.dtype
-        # One product on flattened positions: about twice as fast on CPU as three
-        # products of [B, S, D].
+        # One product on flattened positions: a larger matrix than three of [B, S, D].
         flat = x.reshape(-1, width).astype(dtype) @ self.qkv.astype(dtype)
         query, key, value = (
             part.reshape(batch, length, heads, width // heads)

@@ -90,8 +90,12 @@ def channel_matrix(
 
 def channels_first(factors: Factors) -> tuple[Array, Array, Array]:
     """Delta, written Delta and rate with P first, to loop over `channel_matrix`."""
-    arrays = (factors.step, factors.written, factors.rate)
-    return tuple(jnp.moveaxis(array, -1, 0) for array in arrays)  # type: ignore
+    step, written, rate = factors.step, factors.written, factors.rate
+    return (
+        jnp.moveaxis(step, -1, 0),
+        jnp.moveaxis(written, -1, 0),
+        jnp.moveaxis(rate, -1, 0),
+    )
 
 
 @jax.jit

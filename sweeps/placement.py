@@ -1,8 +1,7 @@
 """Where members are computed: shards over devices, then vmap or turns inside each.
 
 On a CPU every core becomes a device of its own with single-threaded arithmetic: a
-small network keeps one core busy and cannot use two (measured on 2 cores: 1.3 times
-faster than one device with two threads).
+small network keeps one core busy and cannot use two.
 """
 
 import contextlib

@@ -175,7 +175,7 @@ def test_training_never_pays_for_routing() -> None:
     """The compiled chunk costs the same with a router that cannot route."""
 
     class Blind(Attention):
-        def route(self, features: Any, geometry: Any, knobs: Any) -> None:  # type: ignore[override]
+        def route(self, features: Any, geometry: Any, knobs: Any) -> None:
             return None
 
     costs = []

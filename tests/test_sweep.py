@@ -43,7 +43,7 @@ def done(
     workdir = tmp_path_factory.mktemp("runs") / "tiny"
     console = quiet()
     summary = sweep(configure(tiny, **{"wandb.mode": "offline"}), workdir, console)
-    return workdir, summary, console.file.getvalue()  # type: ignore[attr-defined]
+    return workdir, summary, console.file.getvalue()
 
 
 def test_everything_promised_is_left(done: tuple) -> None:
@@ -148,7 +148,7 @@ def test_a_second_launch_shows_and_a_changed_one_is_refused(
     before = {path: path.stat().st_mtime_ns for path in workdir.iterdir()}
     console = quiet()
     assert sweep(configure(tiny), workdir, console) == summary
-    assert "already holds this sweep" in console.file.getvalue()  # type: ignore[attr-defined]
+    assert "already holds this sweep" in console.file.getvalue()
     with pytest.raises(BadInput, match="train.steps was 6, now 12"):
         sweep(configure(tiny, **{"train.steps": 12}), workdir, quiet())
     assert before == {path: path.stat().st_mtime_ns for path in workdir.iterdir()}
