@@ -35,7 +35,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 from flax import struct
 
-from routers.attention import masked_softmax, normalize_keys
+from routers.attention import masked_softmax
 from routers.base import (
     Array,
     Geometry,
@@ -94,9 +94,19 @@ class DepthFeatures(struct.PyTreeNode):
     value: Array
 
 
-def gained_keys(key: Array, gain: Array, normalization: Array) -> Array:
-    """``k rms(k)^-nu o g`` of ``key [B, S, D]``, float32; nu a scalar or [1]."""
-    return normalize_keys(key, normalization) * gain[None, None]
+def inverse_rms(key: Array, strength: Array) -> Array:
+    """``rms(k)^-nu`` of ``key [B, S, D]``, float32 ``[B, S]``; nu a scalar or [1]."""
+    mean_square = jnp.mean(key.astype(jnp.float32) ** 2, axis=-1) + 1e-12
+    return jnp.exp(-0.5 * jnp.reshape(strength, ()) * jnp.log(mean_square))
+
+
+def scores(key: Array, query: Array, gain: Array, strength: Array) -> Array:
+    """``w . (k rms(k)^-nu o g)`` of ``key [B, S, D]``, float32 ``[B, S]``.
+
+    Taken as ``(w o g) . k`` times a number per source: normalised keys, as large as
+    all sources together, are never formed.
+    """
+    return (key.astype(jnp.float32) @ (query * gain)) * inverse_rms(key, strength)
 
 
 class DepthAttention(Router):
@@ -129,12 +139,13 @@ class DepthAttention(Router):
     ) -> Routing:
         """Weights ``[B, 1, 1, S]``, null mass, and the norms of keys and values."""
         weights = self._weights(features, geometry, knobs)
-        key = gained_keys(features.key, self.gain, knobs["key_normalization"])
+        gained = features.key.astype(jnp.float32) * self.gain[None, None]
+        scale = inverse_rms(features.key, knobs["key_normalization"])
         value = features.value.astype(jnp.float32)
         return Routing(
             weights=weights,
             null_mass=1.0 - jnp.sum(weights, axis=-1),
-            key_norms=jnp.linalg.norm(key, axis=-1)[:, None],
+            key_norms=(jnp.linalg.norm(gained, axis=-1) * scale)[:, None],
             value_norms=jnp.linalg.norm(value, axis=-1)[:, None],
         )
 
@@ -151,8 +162,9 @@ class DepthAttention(Router):
     def _weights(
         self, features: DepthFeatures, geometry: Geometry, knobs: Knobs
     ) -> Array:
-        key = gained_keys(features.key, self.gain, knobs["key_normalization"])
-        score = (key @ self.query)[:, None, None]  # [B, 1, 1, S]
+        strength = knobs["key_normalization"]
+        score = scores(features.key, self.query, self.gain, strength)
+        score = score[:, None, None]  # [B, 1, 1, S]
         distance, mask = per_batch(geometry.distance), per_batch(geometry.mask)
         logits = (
             per_head(knobs["content"]) * score - per_head(knobs["brake"]) * distance

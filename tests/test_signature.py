@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from routers import Routing, causal_geometry
+from routers import Geometry, Routing, causal_geometry
 from routers.signature import REDUCE, collapse, concentration, norms, signature
 from routers.signature.nulls import VARIANTS, variants
 
@@ -25,10 +25,19 @@ def test_uniform_causal_routing_has_its_closed_forms() -> None:
     )
     assert concentration.hub(importance)[0] == 0
     excess = concentration.excess(weights, causal_geometry(64).mask)
-    np.testing.assert_allclose(excess, [1.0], rtol=1e-5)
+    np.testing.assert_allclose(excess, np.ones((1, 64)), rtol=1e-5)
     np.testing.assert_allclose(concentration.hhi(weights), [1.93], atol=5e-3)
     longer = jnp.asarray(uniform_causal(256), jnp.float32)[None]
     np.testing.assert_allclose(concentration.hhi(longer), [1.98], atol=5e-3)
+
+
+def test_a_recency_brake_over_depth_makes_no_hub() -> None:
+    mask = np.tril(np.ones((12, 12), bool))
+    last = jnp.eye(12)[None, None]  # every reading takes the source just written
+    geometry = Geometry(jnp.zeros((12, 12)), jnp.asarray(mask), "depth")
+    measures = signature(Routing(weights=last), jnp.ones((1, 4, 8)), geometry)
+    # 12 in the very last column, which one row sees; below 2 where a hub can be.
+    assert measures["concentration/excess"][0] < 2
 
 
 def test_a_sink_a_diagonal_and_no_reader() -> None:

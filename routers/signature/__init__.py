@@ -6,10 +6,14 @@ mapped outside.
 
 from collections.abc import Mapping
 
+import jax.numpy as jnp
+
 from routers.base import Array, Geometry, Routing
 from routers.signature import collapse, concentration, norms
 
 CAUSAL = "causal"
+ORDERED = (CAUSAL, "depth")
+"""Kinds whose sources come one after another; hubs are sought in the first half."""
 
 
 def signature(routing: Routing, output: Array, geometry: Geometry) -> dict[str, Array]:
@@ -27,13 +31,15 @@ def signature(routing: Routing, output: Array, geometry: Geometry) -> dict[str, 
     """
     weights = routing.weights[0]
     importance = concentration.importance(weights, geometry.mask)
-    if geometry.kind == CAUSAL:
+    excess = concentration.excess(weights, geometry.mask)
+    if geometry.kind in ORDERED:
         importance = concentration.first_half(importance)
+        excess = concentration.first_half(excess)
     hub = concentration.hub(importance)
     rank = collapse.effective_rank(output[0])
     measures = {
         "concentration/hub_mass": concentration.hub_mass(importance),
-        "concentration/excess": concentration.excess(weights, geometry.mask),
+        "concentration/excess": jnp.max(excess, axis=-1),
         "concentration/hhi": concentration.hhi(weights),
         "collapse/effective_rank": rank + 0 * hub,
     }

@@ -31,12 +31,13 @@ def importance(weights: Array, mask: Array) -> Array:
     return jnp.sum(weights, axis=-2) / jnp.maximum(readers, 1)[None]
 
 
-def first_half(importance: Array) -> Array:
+def first_half(columns: Array) -> Array:
     """The first half of the sources, ``[H, S // 2]``.
 
-    On causal geometry the last columns have too few rows to be called hubs.
+    Where sources come one after another (in time or depth) the last columns have too
+    few rows to be called hubs: the very last has one, which a brake fills by itself.
     """
-    return importance[..., : importance.shape[-1] // 2]
+    return columns[..., : columns.shape[-1] // 2]
 
 
 def hub(importance: Array) -> Array:
@@ -54,11 +55,11 @@ def hub_mass(importance: Array) -> Array:
 
 
 def excess(weights: Array, mask: Array) -> Array:
-    """Largest column mass over what uniform routing gives that column, ``[H]``.
+    """Column mass over what uniform routing gives that column, ``[H, S]``.
 
-    ``max_j sum_i A_ij / sum_i 1[j visible to i] / n_i`` with ``n_i`` the sources of
-    query i: 1 is an even share. Where sources see very different numbers of readers
-    it is the fair form of a hub's mass.
+    ``sum_i A_ij / sum_i 1[j visible to i] / n_i`` with ``n_i`` the sources of query i:
+    1 is an even share. Where sources see very different numbers of readers it is the
+    fair form of a hub's mass.
 
     Args:
       weights: ``[H, T, S]``.
@@ -68,7 +69,7 @@ def excess(weights: Array, mask: Array) -> Array:
     even = jnp.sum(mask / jnp.maximum(sources, 1), axis=0)
     column = jnp.sum(weights, axis=-2)
     tiny = jnp.finfo(column.dtype).tiny
-    return jnp.max(column / jnp.maximum(even, tiny)[None], axis=-1)
+    return column / jnp.maximum(even, tiny)[None]
 
 
 def first_source_sinks(importance: Array) -> Array:
