@@ -131,16 +131,21 @@ def byte_text(text: bytes, length: int, data_dir: str = "") -> ByteText:
 
     record = max(LEAST_RECORD, RECORD_IN_WINDOWS * length)
     records = byte_records(parts, record, data_dir)
-    alphabet = np.unique(np.frombuffer(text, np.uint8))
-    return ByteText(
-        alphabet=jnp.asarray(alphabet),
-        train=_on_device(records["train"], alphabet, length),
-        test=_on_device(records["held_out"], alphabet, length),
-        length=length,
-    )
+    return from_records(records["train"], records["held_out"], length)
 
 
-def _on_device(records: list[np.ndarray], alphabet: np.ndarray, length: int) -> Records:
-    windows = np.cumsum([len(record) - length + 1 for record in records])
-    symbols = np.searchsorted(alphabet, np.concatenate(records)).astype(np.uint8)
-    return Records(jnp.asarray(symbols), jnp.asarray(windows, jnp.int32))
+def from_records(
+    train: list[np.ndarray], test: list[np.ndarray], length: int
+) -> ByteText:
+    """Builds the task from records of at least ``length`` bytes, uint8 each."""
+    alphabet = np.unique(np.concatenate([*train, *test]))
+
+    def on_device(records: list[np.ndarray]) -> Records:
+        symbols = np.searchsorted(alphabet, np.concatenate(records))
+        windows = np.cumsum([len(record) - length + 1 for record in records])
+        return Records(
+            symbols=jnp.asarray(symbols, jnp.uint8),
+            windows=jnp.asarray(windows, jnp.int32),
+        )
+
+    return ByteText(jnp.asarray(alphabet), on_device(train), on_device(test), length)

@@ -10,10 +10,11 @@ Importing this file imports TFDS, which takes a second: only what reads bytes do
 """
 
 import contextlib
+import functools
 import hashlib
 import io
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -53,7 +54,6 @@ class ByteRecords(tfds.core.GeneratorBasedBuilder):
         )
 
     def _split_generators(self, dl_manager: Any) -> dict[str, Any]:
-        del dl_manager  # nothing to download
         return {
             name: self._generate_examples(part) for name, part in self.parts.items()
         }
@@ -87,45 +87,69 @@ def byte_records(
     Raises:
       ValueError: the directory cannot be written, or what is in it is damaged.
     """
-    where = {"data_dir": os.path.expanduser(data_dir) or None}
+    shown = data_dir or tfds.core.constants.DATA_DIR
+    make = functools.partial(
+        ByteRecords,
+        parts=parts,
+        record=record,
+        data_dir=os.path.expanduser(data_dir) or None,
+    )
     with _quiet():
-        builder = ByteRecords(parts=parts, record=record, **where)
         try:
-            builder.download_and_prepare()
+            builder = _prepare(make)
+            return {name: _read(builder, name) for name in parts}
         except OSError as error:
-            # Another run may have made the very same data set in the meantime.
-            builder = ByteRecords(parts=parts, record=record, **where)
-            if not builder.is_prepared():
-                raise ValueError(
-                    f"task.data_dir={data_dir or builder.data_dir}: cannot be written "
-                    f"({error.strerror or error}); name a directory that can"
-                ) from None
-        return {name: _read(builder, name) for name in parts}
+            raise ValueError(
+                f"task.data_dir={shown}: cannot be used ({error.strerror or error}); "
+                "name a directory that can be written"
+            ) from None
+        except ImportError as error:
+            raise ValueError(f"task.name=bytes needs {error.name}") from None
+        except Exception as error:  # array_record and protobuf have kinds of their own
+            reason = str(error).split("\n")[0]
+            raise ValueError(
+                f"task.data_dir={shown}: {ByteRecords.name} in it is damaged "
+                f"({reason}); delete it"
+            ) from None
+
+
+def _prepare(make: Callable[[], ByteRecords]) -> ByteRecords:
+    builder = make()
+    try:
+        builder.download_and_prepare()
+    except OSError:
+        # Another run may have made the very same data set in the meantime.
+        builder = make()
+        if not builder.is_prepared():
+            raise
+    return builder
 
 
 def _read(builder: ByteRecords, split: str) -> list[np.ndarray]:
-    damaged = f"task.data_dir: {builder.data_dir} is damaged ({{}}); delete it"
-    try:
-        records = [row[FEATURE] for row in builder.as_data_source(split=split)]
-    except ImportError as error:
-        raise ValueError(f"task.name=bytes: {error.name} is not installed") from None
-    except Exception as error:  # array_record and protobuf raise kinds of their own
-        raise ValueError(damaged.format(str(error).split("\n")[0])) from None
+    records = [row[FEATURE] for row in builder.as_data_source(split=split)]
     size, expected = sum(map(len, records)), len(builder.parts[split])
     if size != expected:
-        raise ValueError(damaged.format(f"{size} bytes of {expected} in {split}"))
+        raise ValueError(f"{size} bytes of {expected} in {split}")
     return records
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Holds back the notices of TFDS: a text of a megabyte takes .3 s."""
+def quiet_log() -> Iterator[None]:
+    """Holds back what TFDS logs as warnings, such as that a data set is not ours."""
     verbosity = logging.get_verbosity()
     logging.set_verbosity(logging.ERROR)
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Holds back progress and notices too: a text of a megabyte takes .3 s."""
     tfds.disable_progress_bar()
     try:
-        with contextlib.redirect_stdout(io.StringIO()):
+        with quiet_log(), contextlib.redirect_stdout(io.StringIO()):
             yield
     finally:
         tfds.enable_progress_bar()
-        logging.set_verbosity(verbosity)

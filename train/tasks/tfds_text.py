@@ -17,6 +17,7 @@ from typing import Any
 import tensorflow_datasets as tfds
 
 from train.tasks.text import DATASET
+from train.tasks.text_builder import quiet_log
 
 MOST_BYTES = 2**31 - 1  # positions are int32
 PATIENCE = 10.0  # seconds
@@ -36,17 +37,18 @@ def read_dataset(source: str, data_dir: str = "") -> bytes:
     """
     name, _, split = source.removeprefix(DATASET).partition("#")
     try:
-        builder = tfds.builder(
-            name,
-            data_dir=os.path.expanduser(data_dir) or None,
-            file_format="array_record",
-        )
-        texts = text_features(builder.info.features)
-        if not builder.is_prepared():
-            _require_network(builder)
-        builder.download_and_prepare()
-        rows = builder.as_data_source(split=split or "train")
-        return _join(rows, texts)
+        with quiet_log():
+            builder = tfds.builder(
+                name,
+                data_dir=os.path.expanduser(data_dir) or None,
+                file_format="array_record",
+            )
+            texts = text_features(builder.info.features)
+            if not builder.is_prepared():
+                _require_network(builder)
+            builder.download_and_prepare()
+            rows = builder.as_data_source(split=split or "train")
+            return _join(rows, texts)
     except Exception as error:  # whatever the code of any data set may raise
         raise ValueError(f"task.text={source}: {_reason(error)}") from None
 
@@ -106,5 +108,8 @@ def _reason(error: Exception) -> str:
         return f"this data set needs {needs}, which is not installed"
     if isinstance(error, tfds.core.DatasetNotFoundError):
         return "TFDS finds no data set of this name (without TensorFlow)"
+    if isinstance(error, OSError) and error.filename:
+        where = f"{error.strerror}: {error.filename}"
+        return f"{where}; task.data_dir names the directory"
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[0] if lines else type(error).__name__
