@@ -87,7 +87,7 @@ import os, signal, sys
 from train.tasks.byte_text import split_text
 from train.tasks.text_builder import ByteRecords, byte_records
 def generate(self, part):
-    yield 0, {"bytes": part[:100]}
+    yield 0, {"bytes": part[:100].tobytes()}
     os.kill(os.getpid(), signal.SIGKILL)
 ByteRecords._generate_examples = generate
 byte_records(split_text(sys.stdin.buffer.read()), 100, sys.argv[1])

@@ -138,14 +138,23 @@ def from_records(
     train: list[np.ndarray], test: list[np.ndarray], length: int
 ) -> ByteText:
     """Builds the task from records of at least ``length`` bytes, uint8 each."""
-    alphabet = np.unique(np.concatenate([*train, *test]))
+    occurs = np.zeros(256, bool)
+    for record in [*train, *test]:
+        occurs[record] = True
+    alphabet = np.flatnonzero(occurs).astype(np.uint8)
+    symbol_of = np.zeros(256, np.uint8)
+    symbol_of[alphabet] = np.arange(len(alphabet))
 
     def on_device(records: list[np.ndarray]) -> Records:
-        symbols = np.searchsorted(alphabet, np.concatenate(records))
         windows = np.cumsum([len(record) - length + 1 for record in records])
         return Records(
-            symbols=jnp.asarray(symbols, jnp.uint8),
+            symbols=jnp.asarray(symbol_of[np.concatenate(records)]),
             windows=jnp.asarray(windows, jnp.int32),
         )
 
-    return ByteText(jnp.asarray(alphabet), on_device(train), on_device(test), length)
+    return ByteText(
+        alphabet=jnp.asarray(alphabet),
+        train=on_device(train),
+        test=on_device(test),
+        length=length,
+    )

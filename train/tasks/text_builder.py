@@ -46,7 +46,8 @@ class ByteRecords(tfds.core.GeneratorBasedBuilder):
         super().__init__(config=config, file_format="array_record", **rest)
 
     def _info(self) -> tfds.core.DatasetInfo:
-        data = tfds.features.Tensor(shape=(None,), dtype=np.uint8)
+        # A uint8 tensor would be stored as a list of integers.
+        data = tfds.features.Text()
         return tfds.core.DatasetInfo(
             builder=self,
             description="Bytes of a text, cut into records.",
@@ -60,9 +61,9 @@ class ByteRecords(tfds.core.GeneratorBasedBuilder):
 
     def _generate_examples(
         self, part: np.ndarray
-    ) -> Iterator[tuple[int, dict[str, np.ndarray]]]:
+    ) -> Iterator[tuple[int, dict[str, bytes]]]:
         for index, record in enumerate(cut(part, self.record)):
-            yield index, {FEATURE: record}
+            yield index, {FEATURE: record.tobytes()}
 
 
 def cut(part: np.ndarray, record: int) -> list[np.ndarray]:
@@ -104,7 +105,7 @@ def byte_records(
                 "name a directory that can be written"
             ) from None
         except ImportError as error:
-            raise ValueError(f"task.name=bytes needs {error.name}") from None
+            raise ValueError(f"task.name=bytes needs array_record ({error})") from None
         except Exception as error:  # array_record and protobuf have kinds of their own
             reason = str(error).split("\n")[0]
             raise ValueError(
@@ -126,7 +127,8 @@ def _prepare(make: Callable[[], ByteRecords]) -> ByteRecords:
 
 
 def _read(builder: ByteRecords, split: str) -> list[np.ndarray]:
-    records = [row[FEATURE] for row in builder.as_data_source(split=split)]
+    rows = builder.as_data_source(split=split)
+    records = [np.frombuffer(row[FEATURE], np.uint8) for row in rows]
     size, expected = sum(map(len, records)), len(builder.parts[split])
     if size != expected:
         raise ValueError(f"{size} bytes of {expected} in {split}")
