@@ -66,8 +66,9 @@ def get_config() -> ConfigDict:
     init.output = 0.02  # unembedding
 
     config.task = task = ConfigDict()
-    task.name = "bigram_backcopy"  # on graphs: csbm, digits, graph (a folder)
-    task.text = ""  # statistics of: "" a random table, pydoc_data.topics, or a path
+    task.name = "bigram_backcopy"  # or bytes; on graphs: csbm, digits, graph (a folder)
+    task.text = ""  # a path, pydoc_data.topics, tfds:NAME; "": a random bigram table
+    task.data_dir = ""  # where TFDS keeps texts; "": its own, ~/tensorflow_datasets
     task.symbols = 64  # alphabet of the table; of a text its most frequent ones
     task.triggers = 3  # symbols after which the sequence copies from two back
     task.trigger_mass = 0.6  # share of the triggers in every row; 0 keeps the table's

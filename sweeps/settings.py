@@ -14,12 +14,13 @@ from train.tasks.bigram_backcopy import (
     from_counts,
     text_statistics,
 )
+from train.tasks.byte_text import byte_text
 from train.tasks.graph_data import digits, read_graph
 from train.tasks.graphs import csbm, node_classification
-from train.tasks.text import read_text
+from train.tasks.text import read_bytes, read_text
 
 DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
-TASKS = ("bigram_backcopy", "csbm", "digits", "graph")
+TASKS = ("bigram_backcopy", "bytes", "csbm", "digits", "graph")
 BACKBONE_KEYS = ("block", "distance", "streams")
 """Keys of the ``depth`` block that are the backbone's, not the router's."""
 
@@ -124,6 +125,8 @@ def read_task(config: ConfigDict) -> Task:
     task = config.task
     if task.name == "bigram_backcopy":
         return _bigram_backcopy(config)
+    if task.name == "bytes":
+        return _byte_text(config)
     if task.name not in TASKS:
         raise ValueError(f"task.name={task.name!r}: one of {', '.join(TASKS)}")
     if task.name == "csbm":
@@ -147,7 +150,7 @@ def read_task(config: ConfigDict) -> Task:
 def _bigram_backcopy(config: ConfigDict) -> Task:
     task = config.task
     if task.text:
-        text = read_text(task.text)
+        text = read_text(task.text, task.data_dir)
         statistics = text_statistics(text, task.symbols, task.triggers)
     else:
         statistics = dirichlet_statistics(task.symbols, task.concentration, task.seed)
@@ -157,3 +160,14 @@ def _bigram_backcopy(config: ConfigDict) -> Task:
         trigger_mass=task.trigger_mass,
         length=config.train.length,
     )
+
+
+def _byte_text(config: ConfigDict) -> Task:
+    task = config.task
+    if not task.text:
+        raise ValueError(
+            "task.text='': task.name='bytes' reads a text; a path, "
+            "pydoc_data.topics, or tfds:NAME"
+        )
+    text = read_bytes(task.text, task.data_dir)
+    return byte_text(text, config.train.length, task.data_dir)

@@ -38,6 +38,14 @@ BAD_FLAGS = {
         "knobs.token.norm_awareness=2",
     ),
     "missing text": (["--config.task.text=/nowhere.txt"], "/nowhere.txt"),
+    "bytes of no text": (
+        ["--config.task.name=bytes", "--config.task.text="],
+        "task.text=''",
+    ),
+    "no such data set": (
+        ["--config.task.text=tfds:no_such_data_set"],
+        "task.text=tfds:no_such_data_set",
+    ),
     "few symbols": (["--config.task.symbols=3"], "task.triggers=3"),
     "heads": (["--config.model.heads=5"], "model.heads=5"),
     "no heads": (["--config.model.heads=0"], "model.heads=0"),

@@ -29,3 +29,12 @@ class Task(Protocol):
     def held_out(self, key: Array, batch: int) -> tuple[Array, Array]:
         """The same from what is never trained on."""
         ...
+
+
+def check_length(length: int) -> None:
+    """Raises ValueError where sequences are too short for a hub to mean anything."""
+    if length < 10:
+        raise ValueError(
+            f"train.length={length}: at least 10, below that even uniform routing "
+            "passes for a hub"
+        )

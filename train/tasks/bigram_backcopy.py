@@ -19,6 +19,7 @@ import numpy as np
 from flax import struct
 
 from routers.base import Array, Geometry, causal_geometry
+from train.tasks import check_length
 
 
 class BigramBackcopy(struct.PyTreeNode):
@@ -108,11 +109,7 @@ def from_counts(
       ValueError: sizes or shares out of range; the message names the setting.
     """
     symbols = len(unigram)
-    if length < 10:
-        raise ValueError(
-            f"train.length={length}: at least 10, below that even uniform routing "
-            "passes for a hub"
-        )
+    check_length(length)
     if not 1 <= triggers < symbols:
         raise ValueError(
             f"task.triggers={triggers}: between 1 and {symbols - 1}, one fewer than "
