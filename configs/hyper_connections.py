@@ -2,7 +2,7 @@
 
     onset sweep --config=configs/hyper_connections.py --workdir=runs/streams
 
-What must come out: an excess of 1 at every brake, since columns sum to 1 exactly.
+RESULTS
 """
 
 from ml_collections import ConfigDict
@@ -10,9 +10,12 @@ from ml_collections import ConfigDict
 from configs import depth_attention
 
 
-def get_config() -> ConfigDict:
+def get_config(preset: str = "default") -> ConfigDict:
     """The depth sweep with four streams under a doubly stochastic mixing."""
-    config = depth_attention.get_config()
+    config = depth_attention.get_config(preset)
     config.depth.name = "hyper_connections"
     config.model.layers = 2
+    config.sweep.num, config.sweep.seeds = 6, 8
+    if preset == "full":
+        config.sweep.num, config.sweep.seeds = 12, 16
     return config

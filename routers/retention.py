@@ -33,6 +33,7 @@ from routers.attention import rotate
 from routers.base import Array, Geometry, Knob, Knobs, Router, Routing
 from routers.decay import require_whole_sequences
 from routers.recurrence import (
+    SCALAR_CHUNK,
     content_factor,
     normalize_heads,
     over_heads,
@@ -140,7 +141,8 @@ class Retention(Router):
         query, key = self._factors(features, knobs)
         step = over_heads(knobs["brake"]) * over_heads(log_gammas(self.config.heads))
         log_decay = jnp.broadcast_to(step, (*key.shape[:3], 1))
-        return self._read(read_state(query, key, features.value, log_decay), features)
+        mixed = read_state(query, key, features.value, log_decay, chunk=SCALAR_CHUNK)
+        return self._read(mixed, features)
 
     def explicit(
         self, features: RetentionFeatures, geometry: Geometry, knobs: Knobs
