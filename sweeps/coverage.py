@@ -203,7 +203,7 @@ def holds(onset: Onset, values: np.ndarray, truth: float | None) -> bool:
     """
     inside = truth is not None and values[0] <= truth <= values[-1]
     if onset.estimate is None:
-        if not inside:
+        if truth is None or not inside:
             return True
         place = int(np.searchsorted(values, truth, side="right")) - 1
         around = values[max(place, 0) : place + 2]

@@ -129,7 +129,9 @@ def weigh(x: np.ndarray, outcome: np.ndarray) -> tuple[Curves, np.ndarray]:
             fit += count * np.log(np.maximum(before - after, 1e-12))
     else:
         collapsed, free = (outcome == 1).sum(0), (outcome == 0).sum(0)
-        fit = np.log(probability) @ collapsed + np.log1p(-probability) @ free
+        # Not @: BLAS starts threads for it, which on busy cores costs more than it.
+        fit = np.einsum("nv,v->n", np.log(probability), collapsed)
+        fit += np.einsum("nv,v->n", np.log1p(-probability), free)
     cells = len(curves.edges) - 1
     weights = np.exp(fit - fit.max()).reshape(cells, -1)
     weights *= np.diff(curves.edges)[:, None]

@@ -22,6 +22,7 @@ Coverage of the interval is measured in ``docs/coverage.md``, written by
 
 import dataclasses
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -80,9 +81,10 @@ class Onset:
 
     def plain(self) -> dict[str, Any]:
         """As JSON values."""
-        listed = {"crossings": [dataclasses.asdict(c) for c in self.crossings]}
-        listed["undecided"] = list(self.undecided)
-        return dataclasses.asdict(self) | listed
+        return dataclasses.asdict(self) | {
+            "crossings": [dataclasses.asdict(crossing) for crossing in self.crossings],
+            "undecided": list(self.undecided),
+        }
 
 
 def fraction_interval(collapsed: int, members: int) -> tuple[float, float]:
@@ -130,19 +132,21 @@ def estimate_onset(values: np.ndarray, outcome: np.ndarray) -> Onset:
     if (fraction >= 0.5).all():
         return dataclasses.replace(nothing, censored="all")
     falling = _falls(fraction)
+    places: Sequence[float | None]
     if falling:
-        estimate, low, high, midpoint = _locate(x, outcome, fraction, roots)
+        places = _locate(x, outcome, fraction, roots)
     else:
-        # The mirror image falls.
-        mirrored = -x[::-1], outcome[:, ::-1], fraction[::-1], roots[::-1]
-        estimate, low, high, midpoint = map(_negative, _locate(*mirrored))
-        low, high = high, low
+        # The mirror image falls, and its low end is the high one.
+        mirrored = _locate(-x[::-1], outcome[:, ::-1], fraction[::-1], roots[::-1])
+        estimate, low, high, midpoint = map(_negative, mirrored)
+        places = estimate, high, low, midpoint
+    estimate, low, high, midpoint = map(_exponential, places)
     return dataclasses.replace(
         nothing,
-        estimate=_exponential(estimate),
-        low=_exponential(low),
-        high=_exponential(high),
-        midpoint=_exponential(midpoint),
+        estimate=estimate,
+        low=low,
+        high=high,
+        midpoint=midpoint,
         direction="falling" if falling else "rising",
         crossings=_crossings(x, fraction, roots),
     )

@@ -22,8 +22,8 @@ error of a coverage of 95 %: {error:.1f} points).
 
 **Truth** is where the population's collapse probability crosses ½ on the continuous
 axis, not on the grid. Its place is drawn uniformly over two whole gaps (one at the
-edge), so a sharp onset is equally likely anywhere in its gap; only "on a value" fixes it
-at the worst place. In "not monotone" P crosses ½ twice and the truth is the falling
+edge), so a sharp onset is equally likely anywhere in its gap; only "on a value" fixes
+it at the worst place. In "not monotone" P crosses ½ twice and the truth is the falling
 crossing. A closed interval must hold the truth; an open end reaches beyond the values
 tried, and to "there is no crossing"; a result reported as censored is right for a truth
 outside the values, and for one inside only if the seeds are said not to decide there.
@@ -64,7 +64,7 @@ def render(table: dict[str, list[Tally]], replicates: int, seed: int) -> str:
         "",
         "Sweeps reported as censored have no estimate and are left out.",
         "",
-        "## Median width of closed intervals, in gaps (percent closed, percent censored)",
+        "## Median width of closed intervals, in gaps (percent closed, censored)",
         "",
         *_rows(table, None, _width),
         "",
@@ -110,20 +110,23 @@ def _verdict(table: dict[str, list[Tally]]) -> list[str]:
     low = [cell for cell in cells if cell[2] < LEAST]
     high = [cell for cell in cells if cell[2] > MOST]
     least = min(cells, key=lambda cell: cell[2])
-    lines = [
+    return [
         f"From {ENOUGH} seeds on {len(cells) - len(low) - len(high)} of {len(cells)} "
         f"cells lie between {100 * LEAST:.0f} and {100 * MOST:.0f} %; the least is "
         f"{100 * least[2]:.1f} % ({least[0]}, {least[1]} seeds).",
         "",
         f"- Below {100 * LEAST:.0f} %: {_list(low)}.",
-        f"- Above {100 * MOST:.0f} %: {_list(high)}. Where the curve is steeper than "
-        "the grid, the interval is the gap, and nothing measured says where in it the "
-        "crossing is: a finer grid narrows it, more seeds do not.",
-        "- With 3 seeds every end is open, so nothing is claimed and nothing missed: "
-        "three seeds agree by chance once in eight on either side. Five seeds are "
-        "below the number for which the target is set.",
+        f"- Above {100 * MOST:.0f} %: {_list(high)}.",
+        "",
+        "Two things make an interval hold the truth more often than it says. Where the "
+        "curve is about as steep as the grid or steeper, the gap counts as a whole, "
+        "and nothing measured says where in it the crossing is: a finer grid narrows "
+        "the interval, more seeds do not. Where one end is mostly open (at the edge of "
+        "the values tried, or where P hardly passes ½), only the other end can miss.",
+        "",
+        "With 3 seeds every end is open: nothing is claimed, so nothing is missed. "
+        "Three seeds agree by chance once in eight on either side of ½.",
     ]
-    return lines
 
 
 def _list(cells: list[tuple[str, int, float]]) -> str:

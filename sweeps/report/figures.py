@@ -12,6 +12,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
+from sweeps.report.maps import map_layers, map_steps
+
 INK = "#222222"
 COLLAPSED, FREE, DIVERGED = "#c1432e", "#2b6a99", "#999999"
 NULL_STYLE: Any = {
@@ -96,6 +98,8 @@ def draw_figures(
     drawings = {
         "onset": lambda: _onset(summary, members, scale),
         "onset_step": lambda: _onset_step(summary, members, scale),
+        "map_steps": lambda: map_steps(summary),
+        "map_layers": lambda: map_layers(summary),
         "routing": lambda: _routing(examples),
     }
     paths = []
@@ -233,8 +237,8 @@ def _title(summary: dict[str, Any]) -> str:
     onset, knob = summary["onset"], summary["knob"]
     if onset["estimate"] is None:
         where = {
-            "all": "collapsed at every value tried",
-            "none": "collapsed at no value tried",
+            "all": "at least half collapsed at every value tried",
+            "none": "no more than half collapsed at any value tried",
             None: "no estimate",
         }[onset["censored"]]
         return f"{summary['router']}: {where}"
