@@ -61,21 +61,28 @@ def part_outcomes(
     return outcomes
 
 
-def compare(first: Onset, second: Onset) -> str:
+def compare(first: Onset, second: Onset, values: np.ndarray) -> str:
     """Whether two onsets are at the same place, as far as the seeds tell.
+
+    Args:
+      first: an onset.
+      second: another, over the same values.
+      values: of the axis.
 
     Returns:
       ``"coincide"``: same direction, each estimate inside the other's closed
-      interval. ``"differ"``: other directions, disjoint intervals, or a closed
-      interval beside a firm "none" or "all". ``"undecided"`` otherwise.
+      interval; or both firmly collapsed everywhere, or nowhere. ``"differ"``: other
+      directions, disjoint intervals, or a closed interval where the other, censored,
+      firmly has no crossing. ``"undecided"`` otherwise.
     """
-    if first.estimate is None or second.estimate is None:
-        firm = [o.censored is not None and not o.undecided for o in (first, second)]
-        closed = [_closed(o) for o in (first, second)]
-        if all(firm):
-            return "coincide" if first.censored == second.censored else "differ"
-        apart = (firm[0] and closed[1]) or (firm[1] and closed[0])
-        return "differ" if apart else "undecided"
+    if first.estimate is None and second.estimate is None:
+        firm = all(o.censored and not o.undecided for o in (first, second))
+        same = first.censored == second.censored
+        return ("coincide" if same else "differ") if firm else "undecided"
+    if first.estimate is None:
+        return "differ" if _free_of_crossings(first, second, values) else "undecided"
+    if second.estimate is None:
+        return "differ" if _free_of_crossings(second, first, values) else "undecided"
     if first.direction != second.direction:
         return "differ"
     if not (_reaches(first, second) and _reaches(second, first)):
@@ -83,6 +90,21 @@ def compare(first: Onset, second: Onset) -> str:
     same = _closed(first) and _closed(second)
     same = same and _holds(first, second.estimate) and _holds(second, first.estimate)
     return "coincide" if same else "undecided"
+
+
+def _free_of_crossings(censored: Onset, other: Onset, values: np.ndarray) -> bool:
+    """Whether a censored onset has no crossing in another's closed interval.
+
+    It may have one only in a gap at one of whose ends the seeds do not decide.
+    """
+    if censored.censored is None or other.low is None or other.high is None:
+        return False
+    for place in np.searchsorted(values, censored.undecided):
+        below = values[max(place - 1, 0)]
+        above = values[min(place + 1, len(values) - 1)]
+        if below < other.high and other.low < above:
+            return False
+    return True
 
 
 def _closed(onset: Onset) -> bool:
@@ -114,7 +136,7 @@ def summarize_parts(results: Results) -> dict[str, Any]:
         name: {
             "onset": onset.plain(),
             "collapsed": _counts(outcomes[name], grid.value, len(values)),
-            "against_concentration": compare(onsets[CONCENTRATION], onset),
+            "against_concentration": compare(onsets[CONCENTRATION], onset, values),
             "agreement": _share(outcomes[name] == outcomes[CONCENTRATION], alive),
         }
         for name, onset in onsets.items()

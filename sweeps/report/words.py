@@ -19,6 +19,7 @@ def describe(summary: dict[str, Any]) -> list[str]:
         *_open_ends(summary),
         *_other_parts(summary),
         parts_coincide(summary),
+        *_sensitivity(summary),
         *_price(summary),
         *_diverged(summary),
     ]
@@ -128,6 +129,19 @@ def parts_coincide(summary: dict[str, Any]) -> str:
         "undecided": "Whether the parts of the signature coincide is not decided",
     }[parts["verdict"]]
     return f"{verdict}: {'; '.join(told)}."
+
+
+def _sensitivity(summary: dict[str, Any]) -> list[str]:
+    """How far the critical value depends on the threshold."""
+    table = summary["sensitivity"]
+    if all(row["estimate"] is None for row in table):
+        return []
+    told = ", ".join(
+        f"{_where({**row, 'undecided': []}).split(' [')[0]} (threshold "
+        f"{row['threshold']:g})"
+        for row in table
+    )
+    return [f"Critical {summary['knob']} at other thresholds: {told}."]
 
 
 def _where(onset: dict[str, Any]) -> str:
