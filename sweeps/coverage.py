@@ -251,8 +251,11 @@ def command(values: flags.FlagValues) -> int:
     """Runs the command; returns its exit code."""
     from sweeps.report.coverage import render
 
-    if values.replicates < 1:
-        raise BadInput(f"--replicates={values.replicates}: at least 1")
+    if values.replicates < 1 or values.seed < 0:
+        raise BadInput(
+            f"--replicates={values.replicates} --seed={values.seed}: "
+            "at least 1 and at least 0"
+        )
     if values.output and not Path(values.output).parent.is_dir():
         raise BadInput(f"--output={values.output}: no such folder")
     console = Console()

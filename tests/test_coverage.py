@@ -98,7 +98,12 @@ def test_the_committed_document_is_of_this_study() -> None:
 
 
 @pytest.mark.parametrize(
-    ("flag", "named"), [("--replicates=0", "replicates"), ("--output=/no/x", "/no/x")]
+    ("flag", "named"),
+    [
+        ("--replicates=0", "replicates=0"),
+        ("--seed=-1", "seed=-1"),
+        ("--output=/no/x", "/no/x"),
+    ],
 )
 def test_bad_flags_are_refused(
     flag: str, named: str, capsys: pytest.CaptureFixture[str]
