@@ -95,6 +95,9 @@ def test_the_committed_document_is_of_this_study() -> None:
     assert (enough >= 90).all()
     inside_range = int(((enough >= 90) & (enough <= 98)).sum())
     assert f"{inside_range} of {enough.size}" in " ".join(text.split())
+    cells = re.findall(r"^\| ([^|]+) \| (.*\(\d\.\d\d\)) \|$", text, flags=re.MULTILINE)
+    biases = [float(c.split(" ")[0]) for _, row in cells for c in row.split(" | ")[2:]]
+    assert f"the largest bias is {max(biases, key=abs):+.2f} gaps" in text
 
 
 @pytest.mark.parametrize(

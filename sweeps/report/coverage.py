@@ -63,6 +63,7 @@ def render(table: dict[str, list[Tally]], replicates: int, seed: int) -> str:
         *_rows(table, "inside", lambda t: f"{t.bias:+.2f} ({t.error:.2f})"),
         "",
         "Sweeps reported as censored have no estimate and are left out.",
+        _most_biased(table),
         "",
         "## Median width of closed intervals, in gaps (percent closed, censored)",
         "",
@@ -127,6 +128,25 @@ def _verdict(table: dict[str, list[Tally]]) -> list[str]:
         "With 3 seeds every end is open: nothing is claimed, so nothing is missed. "
         "Three seeds agree by chance once in eight on either side of ½.",
     ]
+
+
+def _most_biased(table: dict[str, list[Tally]]) -> str:
+    """The worst bias with enough seeds, in words."""
+    cells = [
+        (scenario.name, units, tally.bias)
+        for scenario in SCENARIOS
+        if scenario.group == "inside"
+        for units, tally in zip(UNITS, table[scenario.name], strict=True)
+        if units >= ENOUGH and not math.isnan(tally.bias)
+    ]
+    if not cells:
+        return ""
+    name, units, bias = max(cells, key=lambda cell: abs(cell[2]))
+    return (
+        f"From {ENOUGH} seeds on the largest bias is {bias:+.2f} gaps ({name}, {units} "
+        "seeds). Where P stays near ½ over several gaps, the estimate may lie in any "
+        "of them, and only the interval should be read."
+    )
 
 
 def _list(cells: list[tuple[str, int, float]]) -> str:
