@@ -8,7 +8,7 @@ value, by a margin.
 """
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -139,6 +139,50 @@ def null_samples(
     return samples
 
 
+def null_bar(
+    name: str,
+    now: Snapshot,
+    start: Snapshot,
+    value: np.ndarray,
+    quantile: float,
+    nulls: Sequence[str] = NULLS,
+) -> np.ndarray:
+    """The most extreme quantile among nulls of a measure at each member's value.
+
+    Args:
+      name: of the measure.
+      now: the measurement to judge.
+      start: the measurement at step 0.
+      value: index of each member's knob value, ``[M]``.
+      quantile: above one half the largest of the nulls' quantiles is taken, else the
+        least.
+      nulls: by name.
+
+    Returns:
+      ``[M]``; infinite, and no bar, where a null has no finite sample.
+    """
+    most = quantile > 0.5
+    extreme, nothing = (max, -np.inf) if most else (min, np.inf)
+    result = np.empty(len(value))
+    for index in np.unique(value):
+        chosen = value == index
+        samples = null_samples(name, now, start, chosen)
+        finite = [samples[null][np.isfinite(samples[null])] for null in nulls]
+        result[chosen] = extreme(
+            float(np.quantile(sample, quantile)) if len(sample) else nothing
+            for sample in finite
+        )
+    return result
+
+
+def concentration_bar(
+    now: Snapshot, start: Snapshot, value: np.ndarray, criterion: Criterion
+) -> np.ndarray:
+    """What a member's concentration must exceed to be collapsed, ``[M]``."""
+    bar = null_bar(criterion.metric, now, start, value, criterion.quantile)
+    return np.maximum(criterion.threshold, bar + criterion.margin)
+
+
 def collapsed(
     now: Snapshot, start: Snapshot, value: np.ndarray, criterion: Criterion
 ) -> np.ndarray:
@@ -150,20 +194,21 @@ def collapsed(
       value: index of each member's knob value, ``[M]``.
       criterion: the definition.
     """
-    metric = criterion.metric
-    found = now.model[metric][:, 0]
-    result = np.zeros(len(value), bool)
-    for index in np.unique(value):
-        chosen = value == index
-        bar = max(
-            np.quantile(samples[np.isfinite(samples)], criterion.quantile)
-            if np.isfinite(samples).any()
-            else -np.inf
-            for samples in null_samples(metric, now, start, chosen).values()
-        )
-        high = np.maximum(criterion.threshold, bar + criterion.margin)
-        result[chosen] = found[chosen] > high
-    return result & (now.diverged < 0)
+    bar = concentration_bar(now, start, value, criterion)
+    return (now.model[criterion.metric][:, 0] > bar) & (now.diverged < 0)
+
+
+def collapsed_layers(
+    now: Snapshot, start: Snapshot, value: np.ndarray, criterion: Criterion
+) -> np.ndarray:
+    """Which layers of which members are collapsed, bool ``[M, L]``.
+
+    Every layer is judged by its most concentrated head against the whole model's bar,
+    so a member is collapsed exactly where one of its layers is.
+    """
+    bar = concentration_bar(now, start, value, criterion)
+    found = now.layers[criterion.metric][:, 0].max(-1)
+    return (found > bar[:, None]) & (now.diverged < 0)[:, None]
 
 
 def onset_steps(history: list[np.ndarray], steps: list[int]) -> np.ndarray:

@@ -1,29 +1,51 @@
 """The critical value of a knob: where the probability of collapse crosses one half.
 
 Each unit (an init seed on a data stream) is trained at every value from the same
-start, so what a unit tells is *where* along the axis it stops being collapsed. The
-grid hides that point inside a gap, and a unit whose pattern is not monotone hides it
-inside everything between its first and its last change. With the collapse
-probability along ``x = ln value``
+start, so outcomes along the axis are paired. Three questions are kept apart:
 
-    P(x) = b + (a - b) Phi((mu - x) / s)
+- **Where**: in the gap of the grid in which the collapse fraction crosses 1/2, which
+  is where the binomial likelihood of any falling curve is greatest. Inside that gap
+  the integrated likelihood of `sweeps.likelihood` places it.
+- **How well it is known**: to the nearest values, on either side, at which the
+  binomial likelihood ratio decides (95 %) that the probability is above or below
+  1/2. An end in another gap is interpolated linearly in the signed root of that
+  ratio. The gap itself is always inside, unless half of the change or more lies
+  outside it and the integrated likelihood has its median inside: then the curve is
+  spread wider than the grid, and that likelihood's own 95 % ends may lie inside the
+  gap. An end that no value closes is open, and with fewer than four seeds all are.
+- **Whether there is one**: a fraction that stays on one side of 1/2 is *censored*,
+  never extrapolated, and the values at which the seeds do not decide are listed.
 
-(a and b are the shares collapsed far on the left and far on the right, free because
-some seeds collapse nowhere), a unit known to change between l and r contributes
-``P(l) - P(r)`` to the likelihood. The critical value is where P crosses 1/2; its
-interval holds every crossing that a likelihood-ratio test at 95 % does not reject,
-and is open at an end where "no crossing on that side" is not rejected either.
-
-The value 0 has no logarithm: it is left out of the fit and shown as an asymptote.
+Coverage of the interval is measured in ``docs/coverage.md``, written by
+``onset coverage``. The value 0 has no logarithm: it is left out and shown apart.
 """
 
 import dataclasses
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from scipy import stats
 
-LEVEL = 0.95
+from sweeps.likelihood import CUTOFF, LEVEL, quantiles, signed_roots, weigh
+
+
+@dataclasses.dataclass(frozen=True)
+class Crossing:
+    """One place where the collapse fraction crosses one half.
+
+    Attributes:
+      value: interpolated in the logarithm; the middle of a stretch at exactly 1/2.
+      direction: ``"falling"`` or ``"rising"``.
+      low: nearest value below at which the seeds decide; None where none does.
+      high: likewise above.
+    """
+
+    value: float
+    direction: str
+    low: float | None
+    high: float | None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,16 +53,19 @@ class Onset:
     """Where the collapse probability crosses one half.
 
     Attributes:
-      estimate: maximum-likelihood crossing; None where there is none.
+      estimate: of the critical value; None where there is none.
       low: lower end of the interval; None where it is open or there is no estimate.
       high: upper end, likewise.
-      level: of the interval.
-      midpoint: where P is half-way between its asymptotes; None as above.
-      censored: ``"all"`` (collapsed in most units at every value), ``"none"``
-        (in fewer than half at every value) or None.
+      midpoint: where the fitted curve is half-way between its asymptotes; None as
+        above, or where that lies outside the values tried.
+      censored: ``"none"`` (more than half collapsed at no value), ``"all"`` (at
+        least half at every value) or None.
       direction: ``"falling"`` (collapsed at small values) or ``"rising"``.
-      crossings: every value at which the raw collapse fraction crosses 1/2.
+      crossings: every one of the raw collapse fraction, by increasing value.
+      undecided: values at which the seeds do not decide between P above and below
+        1/2; where none is, censoring is firm.
       units: seeds the interval rests on.
+      level: of the interval.
     """
 
     estimate: float | None
@@ -49,9 +74,17 @@ class Onset:
     midpoint: float | None
     censored: str | None
     direction: str | None
-    crossings: tuple[float, ...]
+    crossings: tuple[Crossing, ...]
+    undecided: tuple[float, ...]
     units: int
     level: float = LEVEL
+
+    def plain(self) -> dict[str, Any]:
+        """As JSON values."""
+        return dataclasses.asdict(self) | {
+            "crossings": [dataclasses.asdict(crossing) for crossing in self.crossings],
+            "undecided": list(self.undecided),
+        }
 
 
 def fraction_interval(collapsed: int, members: int) -> tuple[float, float]:
@@ -62,42 +95,12 @@ def fraction_interval(collapsed: int, members: int) -> tuple[float, float]:
     return float(interval.low), float(interval.high)
 
 
-def raw_crossings(values: np.ndarray, fraction: np.ndarray) -> tuple[float, ...]:
-    """Where the fraction crosses 1/2, interpolated in the logarithm of the value."""
-    x = np.log(values)
-    above = fraction - 0.5
-    found = []
-    for i in range(len(x) - 1):
-        if above[i] * above[i + 1] < 0:
-            share = above[i] / (above[i] - above[i + 1])
-            found.append(float(np.exp(x[i] + share * (x[i + 1] - x[i]))))
-        elif above[i] == 0 and (i == 0 or above[i - 1] * above[i + 1] < 0):
-            found.append(float(values[i]))
-    return tuple(found)
-
-
-def change_bounds(outcome: np.ndarray) -> np.ndarray:
-    """Between which values each unit stops being collapsed, as indices.
-
-    Args:
-      outcome: ``[units, values]``; 1 collapsed, 0 not, NaN not known (diverged),
-        with the collapsed side on the left.
-
-    Returns:
-      ``[units, 2]``: the last value before any doubt (-1: before the first) and the
-      first value after any doubt (n: after the last).
-    """
-    values = outcome.shape[1]
-    bounds = []
-    for row in outcome:
-        free = np.flatnonzero(row == 0)
-        caught = np.flatnonzero(row == 1)
-        left = caught[caught < (free[0] if len(free) else values)]
-        right = free[free > (caught[-1] if len(caught) else -1)]
-        bounds.append(
-            (left[-1] if len(left) else -1, right[0] if len(right) else values)
-        )
-    return np.asarray(bounds)
+def stretches(fraction: np.ndarray) -> list[tuple[int, int]]:
+    """Neighbouring values on opposite sides of 1/2, values at exactly 1/2 skipped."""
+    side = np.sign(fraction - 0.5)
+    places = np.flatnonzero(side)
+    pairs = zip(places[:-1], places[1:], strict=True)
+    return [(int(i), int(j)) for i, j in pairs if side[i] != side[j]]
 
 
 def estimate_onset(values: np.ndarray, outcome: np.ndarray) -> Onset:
@@ -105,140 +108,143 @@ def estimate_onset(values: np.ndarray, outcome: np.ndarray) -> Onset:
 
     Args:
       values: swept values, increasing, ``[values]``; a leading 0 is left out.
-      outcome: ``[units, values]``; 1 collapsed, 0 not, NaN not known.
+      outcome: ``[units, values]``; 1 collapsed, 0 not, NaN not known (diverged).
 
     Returns:
-      The `Onset`; censored rather than extrapolated where the fraction stays on one
-      side of 1/2, and with open ends where the data do not close them.
+      The `Onset`; without an estimate where nothing is known, censored where the
+      fraction stays on one side of 1/2, open where the seeds do not close an end.
     """
-    positive = values > 0
-    values, outcome = values[positive], outcome[:, positive]
-    known = ~np.isnan(outcome).all(0)
-    values, outcome = values[known], outcome[:, known]
-    units = int((~np.isnan(outcome).all(1)).sum())
-    nothing = Onset(None, None, None, None, None, None, (), units)
-    if len(values) == 0:
+    usable = (values > 0) & ~np.isnan(outcome).all(0)
+    values, outcome = values[usable], outcome[:, usable]
+    outcome = outcome[~np.isnan(outcome).all(1)]
+    units = len(outcome)
+    nothing = Onset(None, None, None, None, None, None, (), (), units)
+    if units == 0:
         return nothing
+    x = np.log(values)
     fraction = np.nanmean(outcome, axis=0)
+    roots = signed_roots(np.nansum(outcome, axis=0), (~np.isnan(outcome)).sum(0))
+    nothing = dataclasses.replace(
+        nothing, undecided=tuple(float(v) for v in values[np.abs(roots) < CUTOFF])
+    )
+    if (fraction <= 0.5).all():
+        return dataclasses.replace(nothing, censored="none")
     if (fraction >= 0.5).all():
         return dataclasses.replace(nothing, censored="all")
-    if (fraction < 0.5).all():
-        return dataclasses.replace(nothing, censored="none")
-    falling = _leans_left(fraction)
-    x = np.log(values)
-    if not falling:
-        x, outcome = -x[::-1], outcome[:, ::-1]
-    estimate, low, high, midpoint = _fit(x, outcome)
-    if not falling:
-        estimate, midpoint = -estimate, -midpoint
-        low, high = (None if e is None else -e for e in (high, low))
-
-    def value_of(logarithm: float | None) -> float | None:
-        return None if logarithm is None else float(math.exp(logarithm))
-
-    return Onset(
-        estimate=value_of(estimate),
-        low=value_of(low),
-        high=value_of(high),
-        midpoint=value_of(midpoint),
-        censored=None,
+    falling = _falls(fraction)
+    places: Sequence[float | None]
+    if falling:
+        places = _locate(x, outcome, fraction, roots)
+    else:
+        # The mirror image falls, and its low end is the high one.
+        mirrored = _locate(-x[::-1], outcome[:, ::-1], fraction[::-1], roots[::-1])
+        estimate, low, high, midpoint = map(_negative, mirrored)
+        places = estimate, high, low, midpoint
+    estimate, low, high, midpoint = map(_exponential, places)
+    return dataclasses.replace(
+        nothing,
+        estimate=estimate,
+        low=low,
+        high=high,
+        midpoint=midpoint,
         direction="falling" if falling else "rising",
-        crossings=raw_crossings(values, fraction),
-        units=units,
+        crossings=_crossings(x, fraction, roots),
     )
 
 
-def _leans_left(fraction: np.ndarray) -> bool:
-    """Whether collapse is found more at small values than at large ones."""
+def _negative(place: float | None) -> float | None:
+    return None if place is None else -place
+
+
+def _exponential(place: float | None) -> float | None:
+    return None if place is None else float(math.exp(place))
+
+
+def _falls(fraction: np.ndarray) -> bool:
+    """Whether collapse is found more at small values; there must be a crossing."""
+    falls = {bool(fraction[i] > 0.5) for i, _ in stretches(fraction)}
+    if len(falls) == 1:
+        return falls.pop()
     centre = np.arange(len(fraction)) - (len(fraction) - 1) / 2
     return bool(np.dot(fraction, centre) <= 0)
 
 
-def _fit(
-    x: np.ndarray, outcome: np.ndarray
-) -> tuple[float, float | None, float | None, float]:
-    """Crossing, its interval and the midpoint on a log axis that falls to the right.
+def _crossings(
+    x: np.ndarray, fraction: np.ndarray, roots: np.ndarray
+) -> tuple[Crossing, ...]:
+    found = []
+    for i, j in stretches(fraction):
+        if j == i + 1:
+            share = (fraction[i] - 0.5) / (fraction[i] - fraction[j])
+            place = x[i] + share * (x[j] - x[i])
+        else:
+            place = (x[i + 1] + x[j - 1]) / 2
+        falling = fraction[i] > 0.5
+        low, high = _ends(x, roots if falling else -roots, i, j)
+        found.append(
+            Crossing(
+                float(math.exp(place)),
+                "falling" if falling else "rising",
+                _exponential(low),
+                _exponential(high),
+            )
+        )
+    return tuple(found)
 
-    The likelihood is cheap and not convex, so it is evaluated on a grid that covers
-    everything the data could say, rather than climbed.
-    """
-    span = x[-1] - x[0] if len(x) > 1 else 1.0
-    bounds = change_bounds(outcome[~np.isnan(outcome).all(1)])
-    pairs, counts = np.unique(bounds, axis=0, return_counts=True)
-    width = np.geomspace(span / 1000, span, 25)
-    left = np.linspace(0.5, 1.0, 26)[1:]  # a > 1/2
-    right = np.linspace(0.0, 0.5, 26)[:-1]  # b < 1/2
-    s, a, b = (m.ravel() for m in np.meshgrid(width, left, right, indexing="ij"))
-    shift = s * stats.norm.ppf((0.5 - b) / (a - b))  # mu - crossing
-    centres = np.linspace(x[0] - span / 50, x[-1] + span / 50, 260)
-    profile = np.empty(len(centres))
-    midpoints = np.empty(len(centres))
-    for i, crossing in enumerate(centres):
-        mu = crossing + shift
-        likelihood = _log_likelihood(x, mu, s, a, b, pairs, counts)
-        best = int(np.argmax(likelihood))
-        profile[i], midpoints[i] = likelihood[best], mu[best]
-    top = int(np.argmax(profile))
-    # Where many crossings are equally likely (all inside one gap), take their middle.
-    ties = np.flatnonzero(profile > profile[top] - 1e-6)
-    middle = int(ties[len(ties) // 2])
-    floor = profile[top] - stats.chi2.ppf(LEVEL, 1) / 2
-    inside = np.flatnonzero(profile >= floor)
-    low, high = centres[inside[0]], centres[inside[-1]]
-    # "Never above one half" and "never below it" as rivals of any crossing.
-    never_above = _flat_log_likelihood(x, pairs, counts, upper=0.5, lower=0.0)
-    never_below = _flat_log_likelihood(x, pairs, counts, upper=1.0, lower=0.5)
-    open_low = never_above >= floor or inside[0] == 0
-    open_high = never_below >= floor or inside[-1] == len(centres) - 1
-    return (
-        float(centres[middle]),
-        None if open_low else float(low),
-        None if open_high else float(high),
-        float(midpoints[middle]),
+
+def _ends(
+    x: np.ndarray, roots: np.ndarray, left: int, right: int
+) -> tuple[float | None, float | None]:
+    """How far a falling crossing between two values may lie outside them."""
+    above = np.flatnonzero(roots[: left + 1] >= CUTOFF)
+    below = np.flatnonzero(roots[right:] <= -CUTOFF)
+    low = high = None
+    if len(above):
+        j = above[-1]
+        low = x[j] if j == left else _interpolate(x[j : j + 2], roots[j : j + 2])
+    if len(below):
+        j = right + below[0]
+        span = slice(j, j - 2, -1)
+        high = x[j] if j == right else _interpolate(x[span], -roots[span])
+    return low, high
+
+
+def _interpolate(x: np.ndarray, roots: np.ndarray) -> float:
+    """Where the root falls to the cut-off, from a value that decides to one not."""
+    share = (roots[0] - CUTOFF) / (roots[0] - roots[1])
+    return float(x[0] + share * (x[1] - x[0]))
+
+
+def _locate(
+    x: np.ndarray, outcome: np.ndarray, fraction: np.ndarray, roots: np.ndarray
+) -> tuple[float, float | None, float | None, float | None]:
+    """Crossing, both ends and midpoint on a log axis along which collapse falls."""
+    curves, weights = weigh(x, outcome)
+    crossing = weights.sum(1)
+    cells = (curves.edges[1:] + curves.edges[:-1]) / 2
+    falls = [pair for pair in stretches(fraction) if fraction[pair[0]] > 0.5]
+    inside = [(x[i] < cells) & (cells < x[j]) for i, j in falls]
+    best = int(np.argmax([crossing[mask].sum() for mask in inside]))
+    (i, j), mask = falls[best], inside[best]
+    estimate = quantiles(curves.edges, np.where(mask, crossing, 0.0), (0.5,))[0]
+    low, high = _ends(x, roots, i, j)
+    change = fraction[: i + 1].max() - fraction[j:].min()
+    least, centre, most = quantiles(
+        curves.edges, crossing, ((1 - LEVEL) / 2, 0.5, (1 + LEVEL) / 2)
     )
+    spread = fraction[i] - fraction[j] <= change / 2
+    if spread and x[i] <= centre <= x[j]:
+        low = max(low, min(least, estimate)) if low == x[i] else low
+        high = min(high, max(most, estimate)) if high == x[j] else high
+    middles = curves.midpoint.reshape(weights.shape)[mask].ravel()
+    return float(estimate), low, high, _median_within(x, middles, weights[mask].ravel())
 
 
-def _log_likelihood(
-    x: np.ndarray,
-    mu: np.ndarray,
-    s: np.ndarray,
-    a: np.ndarray,
-    b: np.ndarray,
-    pairs: np.ndarray,
-    counts: np.ndarray,
-) -> np.ndarray:
-    """Log-likelihood of the change bounds for a stack of parameters."""
-    total = np.zeros(len(mu))
-    for (left, right), count in zip(pairs, counts, strict=True):
-        before = _probability(x[left], mu, s, a, b) if left >= 0 else 1.0
-        after = _probability(x[right], mu, s, a, b) if right < len(x) else 0.0
-        total += count * np.log(np.maximum(before - after, 1e-300))
-    return total
-
-
-def _probability(
-    x: float, mu: np.ndarray, s: np.ndarray, a: np.ndarray, b: np.ndarray
-) -> np.ndarray:
-    return b + (a - b) * stats.norm.cdf((mu - x) / s)
-
-
-def _flat_log_likelihood(
-    x: np.ndarray,
-    pairs: np.ndarray,
-    counts: np.ndarray,
-    upper: float,
-    lower: float,
-) -> float:
-    """Best log-likelihood with P between two bounds all along the axis."""
-    span = x[-1] - x[0] if len(x) > 1 else 1.0
-    grids = np.meshgrid(
-        np.linspace(x[0] - span, x[-1] + span, 60),
-        np.geomspace(span / 1000, span, 12),
-        np.linspace(lower, upper, 11),
-        np.linspace(lower, upper, 11),
-        indexing="ij",
-    )
-    mu, s, a, b = (g.ravel() for g in grids)
-    falls = a >= b
-    parameters = (mu[falls], s[falls], a[falls], b[falls])
-    return float(_log_likelihood(x, *parameters, pairs, counts).max())
+def _median_within(
+    x: np.ndarray, places: np.ndarray, weights: np.ndarray
+) -> float | None:
+    """Weighted median, or None where it lies outside the axis."""
+    order = np.argsort(places)
+    cumulated = np.cumsum(weights[order])
+    median = float(places[order][np.searchsorted(cumulated, cumulated[-1] / 2)])
+    return median if x[0] <= median <= x[-1] else None

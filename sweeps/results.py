@@ -49,14 +49,17 @@ class Results:
         """First measured step at which each member is collapsed, NaN if never."""
         return onset_steps(self.outcomes, self.steps)
 
-    def outcome_by_unit(self) -> np.ndarray:
-        """Final outcomes ``[units, values]``: 1, 0, or NaN for diverged members."""
+    def outcome_by_unit(self, outcome: np.ndarray | None = None) -> np.ndarray:
+        """Final outcomes ``[units, values]``: 1, 0, or NaN for diverged members.
+
+        Args:
+          outcome: bool ``[M]``; who is collapsed at the last step by default.
+        """
         grid = self.experiment.grid
-        final = np.where(
-            self.snapshots[-1].diverged < 0, self.outcomes[-1].astype(float), np.nan
-        )
+        outcome = self.outcomes[-1] if outcome is None else outcome
+        alive = self.snapshots[-1].diverged < 0
         table = np.full((grid.unit.max() + 1, len(grid.axis.values)), np.nan)
-        table[grid.unit, grid.value] = final
+        table[grid.unit, grid.value] = np.where(alive, outcome.astype(float), np.nan)
         return table
 
     def table(self) -> pa.Table:

@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 
 from routers.signature import COLLAPSE, STRATIFICATION
+from sweeps.courses import depth_course, layer_outcomes, training_course
 from sweeps.criterion import ACCURACY, LOSS, null_samples
 from sweeps.onset import estimate_onset, fraction_interval
+from sweeps.parts import sensitivity, summarize_parts
 from sweeps.results import Results, quartiles
 
-SCHEMA = 1
+SCHEMA = 2
 
 
 def summarize_sweep(results: Results, router: str) -> dict[str, Any]:
@@ -27,6 +29,7 @@ def summarize_sweep(results: Results, router: str) -> dict[str, Any]:
     axis = experiment.grid.axis
     outcome = results.outcome_by_unit()
     onset = estimate_onset(np.asarray(axis.values), outcome)
+    layers = layer_outcomes(results)
     return {
         "schema": SCHEMA,
         "router": router,
@@ -34,12 +37,15 @@ def summarize_sweep(results: Results, router: str) -> dict[str, Any]:
         "knob": axis.knob,
         "steps": experiment.steps,
         "criterion": dataclasses.asdict(experiment.criterion),
-        "onset": {**dataclasses.asdict(onset), "crossings": list(onset.crossings)},
-        "curve": [_point(results, index) for index in range(len(axis.values))],
+        "onset": onset.plain(),
+        "parts": summarize_parts(results),
+        "sensitivity": sensitivity(results),
+        "layers": layers.shape[1],
+        "curve": [_point(results, layers, index) for index in range(len(axis.values))],
     }
 
 
-def _point(results: Results, index: int) -> dict[str, Any]:
+def _point(results: Results, layers: np.ndarray, index: int) -> dict[str, Any]:
     """One value of the axis: counts, spreads over seeds, and its nulls."""
     grid = results.experiment.grid
     chosen = grid.value == index
@@ -70,6 +76,8 @@ def _point(results: Results, index: int) -> dict[str, Any]:
         "hub_mass": quartiles(now.model["concentration/hub_mass"][alive, 0]),
         **parts,
         "onset_step": _onset_step(results, alive),
+        "training": training_course(results, alive),
+        "depth": depth_course(layers, alive),
     }
 
 

@@ -5,12 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sweeps.onset import (
-    change_bounds,
-    estimate_onset,
-    fraction_interval,
-    raw_crossings,
-)
+from sweeps.likelihood import change_bounds, is_monotone, signed_roots
+from sweeps.onset import estimate_onset, fraction_interval
 
 VALUES = np.concatenate([[0.0], np.geomspace(0.03, 3, 9)])
 
@@ -23,11 +19,20 @@ def test_equal_thresholds_give_the_gap_of_the_grid() -> None:
     onset = estimate_onset(VALUES, collapsed_below([0.2] * 8))
     gap = VALUES[VALUES < 0.2].max(), VALUES[VALUES > 0.2].min()
     assert gap[0] < onset.estimate < gap[1]
-    # Not narrower than the gap: inside it the data cannot tell.
-    assert onset.low <= gap[0] * 1.03
-    assert onset.high >= gap[1] * 0.97
+    # Inside the gap the data cannot tell: it is the interval, no more and no less.
+    np.testing.assert_allclose([onset.low, onset.high], gap)
     assert (onset.direction, onset.censored, onset.units) == ("falling", None, 8)
     assert len(onset.crossings) == 1
+    assert onset.undecided == ()
+
+
+@pytest.mark.parametrize("odd", [0.04, 2.0])
+def test_one_seed_elsewhere_moves_neither_gap_nor_estimate_far(odd: float) -> None:
+    onset = estimate_onset(VALUES, collapsed_below([0.2] * 7 + [odd]))
+    gap = np.log([VALUES[VALUES < 0.2].max(), VALUES[VALUES > 0.2].min()])
+    np.testing.assert_allclose(np.log([onset.low, onset.high]), gap)
+    share = (np.log(onset.estimate) - gap[0]) / (gap[1] - gap[0])
+    assert 0.1 < share < 0.9  # not at the gap's edge
 
 
 def test_rising_curves_mirror_falling_ones() -> None:
@@ -65,9 +70,45 @@ def test_more_seeds_narrow_the_interval() -> None:
     assert many.high / many.low < few.high / few.low
 
 
-def test_a_pattern_that_is_not_monotone_widens_its_own_bounds() -> None:
-    outcome = np.asarray([[1, 0, 1, 0, 0], [1, 1, 1, 0, 0], [0, 1, 1, 1, 1]], float)
-    np.testing.assert_array_equal(change_bounds(outcome), [[0, 3], [2, 3], [-1, 5]])
+def test_change_bounds_and_monotony_skip_unknown_values() -> None:
+    nan = np.nan
+    outcome = np.asarray([[1, nan, 0, 0], [1, 1, 1, 1], [nan, 0, nan, 0]])
+    np.testing.assert_array_equal(change_bounds(outcome), [[0, 2], [3, 4], [-1, 1]])
+    assert is_monotone(outcome)
+    assert not is_monotone(np.asarray([[1.0, 0, nan, 1]]))
+
+
+def test_signed_roots_are_the_binomial_likelihood_ratio() -> None:
+    collapsed, known = np.asarray([7, 1, 4, 8, 3]), np.asarray([8, 8, 8, 8, 3])
+    p = collapsed[:3] / 8
+    deviance = 2 * 8 * (p * np.log(2 * p) + (1 - p) * np.log(2 * (1 - p)))
+    roots = signed_roots(collapsed, known)
+    np.testing.assert_allclose(roots[:3], np.sign(p - 0.5) * np.sqrt(deviance))
+    np.testing.assert_allclose(roots[3], np.sqrt(16 * np.log(2)))
+    assert roots[4] == 0  # three seeds decide nothing
+
+
+@pytest.mark.parametrize("units", [1, 2, 3])
+def test_very_few_seeds_have_an_estimate_and_no_interval(units: int) -> None:
+    onset = estimate_onset(VALUES, collapsed_below([0.2] * units))
+    assert onset.low is onset.high is None
+    assert 0.1 < onset.estimate < 0.35
+    assert len(onset.undecided) == 9
+
+
+@pytest.mark.parametrize("outcome", [0.0, 1.0])
+def test_one_value_is_censored(outcome: float) -> None:
+    onset = estimate_onset(np.asarray([0.1]), np.full((8, 1), outcome))
+    assert onset.censored == ("all" if outcome else "none")
+    assert onset.estimate is None
+
+
+def test_censoring_says_where_it_is_not_firm() -> None:
+    firm = estimate_onset(VALUES, collapsed_below([10.0] * 8))
+    assert firm.undecided == ()
+    loose = estimate_onset(VALUES, collapsed_below([10.0] * 6 + [0.2, 0.2]))
+    assert loose.censored == "all"
+    assert min(loose.undecided) > 0.2
 
 
 def test_diverged_members_are_gaps_not_outcomes() -> None:
@@ -89,14 +130,26 @@ def test_zero_is_an_asymptote_not_a_point_of_the_fit() -> None:
     assert estimate_onset(VALUES, outcome) == base
 
 
-def test_every_crossing_is_listed() -> None:
-    values = np.asarray([0.1, 1.0, 10.0, 100.0])
-    np.testing.assert_allclose(
-        raw_crossings(values, np.asarray([0.0, 1.0, 1.0, 0.0])),
-        [10**-0.5, 10**1.5],
-    )
-    assert raw_crossings(values, np.asarray([1.0, 0.5, 0.0, 0.0])) == (1.0,)
-    assert raw_crossings(values, np.ones(4)) == ()
+def test_every_crossing_is_listed_with_its_own_interval() -> None:
+    values = np.geomspace(0.1, 1e4, 6)
+    window = np.tile(np.asarray([0.0, 1, 1, 1, 0, 0]), (8, 1))
+    onset = estimate_onset(values, window)
+    rises, falls = onset.crossings
+    assert (rises.direction, falls.direction) == ("rising", "falling")
+    places = [rises.low, rises.value, rises.high, falls.low, falls.value, falls.high]
+    np.testing.assert_allclose(np.log10(places), [-1, -0.5, 0, 2, 2.5, 3], atol=1e-9)
+    assert onset.direction == "falling"  # more is collapsed at small values
+    assert 100 < onset.estimate < 1000
+
+
+def test_a_stretch_at_one_half_is_crossed_in_its_middle() -> None:
+    outcome = np.zeros((8, 5))
+    outcome[:, 0] = 1
+    outcome[:4, 1:4] = 1
+    (crossing,) = estimate_onset(np.geomspace(1, 1e4, 5), outcome).crossings
+    np.testing.assert_allclose(crossing.value, 100)
+    assert crossing.low == 1
+    np.testing.assert_allclose(crossing.high, 1e4)
 
 
 def test_fraction_interval_is_exact() -> None:
@@ -120,7 +173,29 @@ def test_any_outcome_gives_an_ordered_answer(
     outcome[generator.random(outcome.shape) < 0.1] = np.nan
     axis = np.geomspace(0.1, 10, values)
     onset = estimate_onset(axis, outcome)
-    if onset.estimate is not None:
-        assert axis[0] * 0.9 <= onset.estimate <= axis[-1] * 1.1
-        assert onset.low is None or onset.low <= onset.estimate * (1 + 1e-9)
-        assert onset.high is None or onset.high >= onset.estimate * (1 - 1e-9)
+    if onset.estimate is None:
+        assert onset.low is onset.high is onset.midpoint is onset.direction is None
+        return
+    # Never extrapolated: everything lies inside the axis.
+    for place in (onset.low, onset.high, onset.midpoint):
+        assert place is None or axis[0] * 0.999999 <= place <= axis[-1] * 1.000001
+    assert axis[0] <= onset.estimate <= axis[-1]
+    assert onset.low is None or onset.low <= onset.estimate * (1 + 1e-9)
+    assert onset.high is None or onset.high >= onset.estimate * (1 - 1e-9)
+    assert onset.direction in {crossing.direction for crossing in onset.crossings}
+
+
+@settings(max_examples=25, deadline=None)
+@given(seed=st.integers(0, 2**31 - 1), units=st.integers(2, 10))
+def test_mirror_images_have_mirrored_answers(seed: int, units: int) -> None:
+    generator = np.random.default_rng(seed)
+    thresholds = 2 + 6 * generator.random(units)
+    outcome = (np.arange(10) < thresholds[:, None]).astype(float)
+    axis = np.exp(np.arange(10.0) - 4.5)
+    falling = estimate_onset(axis, outcome)
+    rising = estimate_onset(axis, outcome[:, ::-1])
+    np.testing.assert_allclose(rising.estimate, 1 / falling.estimate, rtol=1e-5)
+    for end, other in ((rising.low, falling.high), (rising.high, falling.low)):
+        assert (end is None) == (other is None)
+        if end is not None:
+            np.testing.assert_allclose(end, 1 / other, rtol=1e-5)

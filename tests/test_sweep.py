@@ -50,7 +50,8 @@ def test_everything_promised_is_left(done: tuple) -> None:
     workdir, summary, _ = done
     assert json.loads((workdir / "onset.json").read_text()) == summary
     figures = sorted(path.name for path in (workdir / "figures").iterdir())
-    assert figures == ["onset.png", "onset_step.png", "routing.png"]
+    names = ("map_layers", "map_steps", "onset", "onset_step", "routing")
+    assert figures == [f"{name}.png" for name in names]
     for name in figures:
         assert (workdir / "figures" / name).read_bytes()[:4] == b"\x89PNG"
     manifest = json.loads((workdir / "manifest.json").read_text())

@@ -12,6 +12,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
+from sweeps.report.maps import map_layers, map_steps
+from sweeps.report.words import interval
+
 INK = "#222222"
 COLLAPSED, FREE, DIVERGED = "#c1432e", "#2b6a99", "#999999"
 NULL_STYLE: Any = {
@@ -96,6 +99,8 @@ def draw_figures(
     drawings = {
         "onset": lambda: _onset(summary, members, scale),
         "onset_step": lambda: _onset_step(summary, members, scale),
+        "map_steps": lambda: map_steps(summary),
+        "map_layers": lambda: map_layers(summary),
         "routing": lambda: _routing(examples),
     }
     paths = []
@@ -128,7 +133,8 @@ def _shade_onset(axes: Axes, onset: dict[str, Any], scale: KnobScale) -> None:
     low, high = axes.get_xlim()
     left = low if onset["low"] is None else float(scale(onset["low"]))
     right = high if onset["high"] is None else float(scale(onset["high"]))
-    axes.axvspan(left, right, color="#f2e3c6", zorder=0, lw=0)
+    if onset["units"] > 1:
+        axes.axvspan(left, right, color="#f2e3c6", zorder=0, lw=0)
     axes.axvline(float(scale(onset["estimate"])), color="#a8741a", lw=1.2, zorder=1)
 
 
@@ -233,17 +239,14 @@ def _title(summary: dict[str, Any]) -> str:
     onset, knob = summary["onset"], summary["knob"]
     if onset["estimate"] is None:
         where = {
-            "all": "collapsed at every value tried",
-            "none": "collapsed at no value tried",
+            "all": "at least half collapsed at every value tried",
+            "none": "no more than half collapsed at any value tried",
             None: "no estimate",
         }[onset["censored"]]
         return f"{summary['router']}: {where}"
-    low = "open" if onset["low"] is None else f"{onset['low']:.3g}"
-    high = "open" if onset["high"] is None else f"{onset['high']:.3g}"
-    return (
-        f"{summary['router']}: critical {knob} {onset['estimate']:.3g}, "
-        f"95 % [{low}, {high}]"
-    )
+    known = f"95 % {interval(onset['low'], onset['high'])}"
+    known = known if onset["units"] > 1 else "one seed, no interval"
+    return f"{summary['router']}: critical {knob} {onset['estimate']:.3g}, {known}"
 
 
 def _onset_step(

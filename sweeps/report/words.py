@@ -4,6 +4,12 @@ from typing import Any
 
 from sweeps.criterion import NULLS, UNTRAINED
 
+PART_NAMES = {
+    "concentration": "concentration",
+    "effective_rank": "effective rank",
+    "key_norm_cv": "key norms",
+}
+
 
 def describe(summary: dict[str, Any]) -> list[str]:
     """The findings of one ``onset.json``, one sentence an entry."""
@@ -12,6 +18,8 @@ def describe(summary: dict[str, Any]) -> list[str]:
         *_asymptote(summary),
         *_open_ends(summary),
         *_other_parts(summary),
+        parts_coincide(summary),
+        *_sensitivity(summary),
         *_price(summary),
         *_diverged(summary),
     ]
@@ -26,28 +34,36 @@ def interval(low: float | None, high: float | None) -> str:
 def _critical(summary: dict[str, Any]) -> str:
     onset, knob = summary["onset"], summary["knob"]
     units = f"{onset['units']} seed" + "s" * (onset["units"] != 1)
-    if onset["censored"] == "all":
-        return f"Collapsed at every {knob} tried ({units}): no onset in this range."
-    if onset["censored"] == "none":
-        return f"Collapsed in fewer than half of {units} at every {knob} tried."
+    if onset["censored"]:
+        share, at = {
+            "all": ("at least half", f"every {knob} tried"),
+            "none": ("no more than half", f"every {knob} tried"),
+        }[onset["censored"]]
+        if onset["undecided"]:
+            places = ", ".join(f"{value:.3g}" for value in onset["undecided"])
+            doubt = f"; so few seeds do not decide the side of one half at {places}."
+        else:
+            doubt = "; the seeds decide this at each of them."
+        return f"Collapsed in {share} of {units} at {at}: no onset in range{doubt}"
     if onset["estimate"] is None:
-        return f"No onset: no value of {knob} above 0 has members that finished."
+        return f"No onset: no member above {knob} = 0 finished (all diverged)."
     side = "below" if onset["direction"] == "falling" else "above"
-    text = (
-        f"Routing collapses {side} a critical {knob} of {onset['estimate']:.3g}, "
-        f"95 % interval {interval(onset['low'], onset['high'])} over {units}."
-    )
+    text = f"Routing collapses {side} a critical {knob} of {onset['estimate']:.3g}, "
     if onset["units"] < 2:
-        text += " One seed carries no spread: the interval is the grid's alone."
+        return f"{text}from one seed, which carries no spread: there is no interval."
+    text += f"95 % interval {interval(onset['low'], onset['high'])} over {units}."
     if len(onset["crossings"]) > 1:
-        places = ", ".join(f"{c:.3g}" for c in onset["crossings"])
+        places = ", ".join(
+            f"{c['value']:.3g} ({c['direction']}, {interval(c['low'], c['high'])})"
+            for c in onset["crossings"]
+        )
         text += f" The collapse fraction crosses one half more than once: {places}."
     return text
 
 
 def _open_ends(summary: dict[str, Any]) -> list[str]:
     onset = summary["onset"]
-    if onset["estimate"] is None:
+    if onset["estimate"] is None or onset["units"] < 2:
         return []
     ends = [end for end in ("low", "high") if onset[end] is None]
     if not ends:
@@ -96,6 +112,44 @@ def _other_parts(summary: dict[str, Any]) -> list[str]:
             f"quantile of its {nearest.replace('_', ' ')} null, {bound:.3g}."
         )
     return sentences
+
+
+def parts_coincide(summary: dict[str, Any]) -> str:
+    """One line: whether the signature's three parts set in at the same place."""
+    parts = summary["parts"]
+    told = [
+        f"{PART_NAMES[name]} {_where(parts[name]['onset'])}"
+        for name in PART_NAMES
+        if name in parts
+    ]
+    told += [f"{PART_NAMES[name]} not defined" for name in parts["not_defined"]]
+    verdict = {
+        "coincide": "The parts of the signature coincide",
+        "differ": "The parts of the signature do not coincide",
+        "undecided": "Whether the parts of the signature coincide is not decided",
+    }[parts["verdict"]]
+    return f"{verdict}: {'; '.join(told)}."
+
+
+def _sensitivity(summary: dict[str, Any]) -> list[str]:
+    """How far the critical value depends on the threshold."""
+    table = summary["sensitivity"]
+    if all(row["estimate"] is None for row in table):
+        return []
+    told = ", ".join(
+        f"{_where({**row, 'undecided': []}).split(' [')[0]} (threshold "
+        f"{row['threshold']:g})"
+        for row in table
+    )
+    return [f"Critical {summary['knob']} at other thresholds: {told}."]
+
+
+def _where(onset: dict[str, Any]) -> str:
+    if onset["estimate"] is not None:
+        return f"{onset['estimate']:.3g} {interval(onset['low'], onset['high'])}"
+    places = {"all": "at every value", "none": "at no value", None: "unknown"}
+    doubt = " (not firm)" if onset["censored"] and onset["undecided"] else ""
+    return places[onset["censored"]] + doubt
 
 
 def _price(summary: dict[str, Any]) -> list[str]:

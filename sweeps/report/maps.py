@@ -1,0 +1,113 @@
+"""Maps of collapse over knob value and training step, and over value and layer."""
+
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+INK = "#222222"
+SHADES = "OrRd"
+
+
+def _shares(summary: dict[str, Any], block: str, key: str) -> np.ndarray:
+    """Shares of finished members ``[values, columns]``; NaN where none finished."""
+    rows = []
+    for point in summary["curve"]:
+        alive = point["members"] - point["diverged"]
+        counts = np.asarray(point[block][key], float)
+        rows.append(counts / alive if alive else np.full_like(counts, np.nan))
+    return np.asarray(rows)
+
+
+def _draw(axes: Axes, shares: np.ndarray, summary: dict[str, Any]) -> Any:
+    """One row of cells for each value, least at the bottom; NaN stays white."""
+    image = axes.imshow(
+        shares,
+        cmap=SHADES,
+        vmin=0,
+        vmax=1,
+        origin="lower",
+        aspect="auto",
+        interpolation="nearest",
+    )
+    names = [f"{point['value']:.3g}" for point in summary["curve"]]
+    axes.set_yticks(range(len(names)), names)
+    axes.spines[:].set_visible(False)
+    return image
+
+
+def map_steps(summary: dict[str, Any]) -> Figure:
+    """Survival curves by value, and the share collapsed over (value, step).
+
+    Args:
+      summary: content of ``onset.json``.
+    """
+    figure, (left, right) = plt.subplots(
+        1, 2, figsize=(8.6, 3.4), width_ratios=(1, 1.15), layout="constrained"
+    )
+    steps = np.asarray(summary["curve"][0]["training"]["step"])
+    free = 1 - _shares(summary, "training", "ever")
+    colors = plt.get_cmap("viridis")(np.linspace(0, 0.95, len(free)))
+    for point, share, color in zip(summary["curve"], free, colors, strict=True):
+        left.step(steps, share, where="post", color=color, lw=1.3,
+                  label=f"{point['value']:.3g}")  # fmt: skip
+    left.set_ylim(-0.03, 1.03)
+    left.set_xlabel("training step")
+    left.set_ylabel("share never collapsed so far")
+    left.legend(
+        title=summary["knob"],
+        loc="lower left",
+        bbox_to_anchor=(-0.02, 1.0),
+        ncols=5,
+        fontsize=6.5,
+        title_fontsize=7,
+        columnspacing=1.0,
+    )
+    image = _draw(right, _shares(summary, "training", "collapsed"), summary)
+    shown = np.unique(np.linspace(0, len(steps) - 1, 6).round().astype(int))
+    right.set_xticks(shown, [str(step) for step in steps[shown]])
+    right.set_xlabel("training step (measured)")
+    right.set_ylabel(summary["knob"])
+    _mark_onset(right, summary)
+    figure.colorbar(image, ax=right, label="share of seeds collapsed then")
+    figure.suptitle(
+        f"{summary['router']}: collapse in training", x=0.01, ha="left", fontsize=9
+    )
+    return figure
+
+
+def map_layers(summary: dict[str, Any]) -> Figure:
+    """Share collapsed over (value, layer), and share for which a layer is the first.
+
+    Args:
+      summary: content of ``onset.json``.
+    """
+    figure, panels = plt.subplots(
+        1, 2, figsize=(7.2, 3.2), sharey=True, layout="constrained"
+    )
+    titles = {"collapsed": "layer is collapsed", "first": "layer is the first one"}
+    for axes, (key, title) in zip(panels, titles.items(), strict=True):
+        image = _draw(axes, _shares(summary, "depth", key), summary)
+        axes.set_xticks(range(summary["layers"]))
+        axes.set_xlabel("layer, from the input")
+        axes.set_title(title)
+        _mark_onset(axes, summary)
+    panels[0].set_ylabel(summary["knob"])
+    figure.colorbar(image, ax=list(panels), label="share of seeds, last step")
+    figure.suptitle(
+        f"{summary['router']}: collapse in depth", x=0.01, ha="left", fontsize=9
+    )
+    return figure
+
+
+def _mark_onset(axes: Axes, summary: dict[str, Any]) -> None:
+    """The critical value, placed between rows as on a logarithmic axis."""
+    estimate = summary["onset"]["estimate"]
+    if estimate is None:
+        return
+    values = np.asarray([point["value"] for point in summary["curve"]])
+    rows = np.flatnonzero(values > 0)
+    place = np.interp(np.log(estimate), np.log(values[rows]), rows)
+    axes.axhline(float(place), color=INK, lw=1.0, ls="--")
