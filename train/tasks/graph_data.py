@@ -62,7 +62,7 @@ def digits(*, nodes: int = 600, neighbours: int = 8, seed: int = 0) -> Graph:
         from sklearn.datasets import load_digits
     except ImportError:
         raise ValueError(
-            "task.name=digits: needs scikit-learn (pip install scikit-learn)"
+            "task.name=digits: needs scikit-learn: pip install 'router-sweeps[graphs]'"
         ) from None
     pixels, labels = load_digits(return_X_y=True)
     if not 1 < nodes <= len(labels):
