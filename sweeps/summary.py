@@ -85,7 +85,8 @@ def _nulls(results: Results, name: str, chosen: np.ndarray) -> dict[str, Any]:
             "low": float(np.quantile(samples, 1 - level)),
             "high": float(np.quantile(samples, level)),
         }
-        for null, samples in null_samples(name, now, start, chosen).items()
+        for null, every in null_samples(name, now, start, chosen).items()
+        if len(samples := every[np.isfinite(every)])  # a zero matrix has no rank
     }
 
 
