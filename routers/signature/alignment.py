@@ -31,12 +31,14 @@ def dominant_direction(matrix: Array) -> Array:
       a zero or nilpotent matrix, a complex pair, a tie, or two eigenvalues so close
       that the power is not of rank one.
     """
-    power = _unit(matrix.astype(jnp.float32))
-    for _ in range(SQUARINGS):
+
+    def square(_: int, power: Array) -> Array:
         product = jnp.dot(power, power, precision=jax.lax.Precision.HIGHEST)
         # A nilpotent matrix leaves rounding only, which must not be blown up.
-        product = jnp.where(jnp.abs(product) > 1e-30, product, 0.0)
-        power = _unit(product)
+        return _unit(jnp.where(jnp.abs(product) > 1e-30, product, 0.0))
+
+    power = _unit(matrix.astype(jnp.float32))
+    power = jax.lax.fori_loop(0, SQUARINGS, square, power)
     column = jnp.argmax(jnp.sum(power**2, axis=0))
     vector = power[:, column]
     vector = vector / jnp.linalg.norm(vector)

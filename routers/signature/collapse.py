@@ -60,7 +60,7 @@ def participation_ratio(x: Array) -> Array:
     centred = _scaled(jnp.where(jnp.abs(centred) > rounding, centred, 0.0))
     small = min(centred.shape)
     gram = centred.T @ centred if small == x.shape[1] else centred @ centred.T
-    return jnp.trace(gram) ** 2 / jnp.sum(gram**2)
+    return jnp.sum(centred**2) ** 2 / jnp.sum(gram**2)
 
 
 def mean_cosine(x: Array) -> Array:
