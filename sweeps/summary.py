@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from routers.signature import COLLAPSE, STRATIFICATION
-from sweeps.criterion import ACCURACY, LOSS, null_samples
+from sweeps.criterion import ACCURACY, LOSS, NULLS, null_samples
 from sweeps.onset import estimate_onset, fraction_interval
 from sweeps.results import Results, quartiles
 
@@ -35,6 +35,7 @@ def summarize_sweep(results: Results, router: str) -> dict[str, Any]:
         "steps": experiment.steps,
         "criterion": dataclasses.asdict(experiment.criterion),
         "onset": {**dataclasses.asdict(onset), "crossings": list(onset.crossings)},
+        "diagnosis": _diagnosis(results),
         "curve": [_point(results, index) for index in range(len(axis.values))],
     }
 
@@ -67,6 +68,7 @@ def _point(results: Results, index: int) -> dict[str, Any]:
         "untrained_loss": quartiles(start.model[LOSS][alive, 0]),
         "concentration": quartiles(now.model[concentration][alive, 0]),
         "nulls": _nulls(results, concentration, alive),
+        "diagnostic_nulls": _diagnostic_nulls(results, concentration, alive),
         "hub_mass": quartiles(now.model["concentration/hub_mass"][alive, 0]),
         **parts,
         "onset_step": _onset_step(results, alive),
@@ -77,16 +79,43 @@ def _nulls(results: Results, name: str, chosen: np.ndarray) -> dict[str, Any]:
     """Median and both extreme quantiles of each criterion null of a measure."""
     if not chosen.any():
         return {}
-    level = results.experiment.criterion.quantile
     now, start = results.snapshots[-1], results.snapshots[0]
     return {
-        null: {
-            "median": float(np.median(samples)),
-            "low": float(np.quantile(samples, 1 - level)),
-            "high": float(np.quantile(samples, level)),
-        }
+        null: _extremes(results, samples)
         for null, every in null_samples(name, now, start, chosen).items()
         if len(samples := every[np.isfinite(every)])  # a zero matrix has no rank
+    }
+
+
+def _extremes(results: Results, samples: np.ndarray) -> dict[str, float]:
+    level = results.experiment.criterion.quantile
+    return {
+        "median": float(np.median(samples)),
+        "low": float(np.quantile(samples, 1 - level)),
+        "high": float(np.quantile(samples, level)),
+    }
+
+
+def _diagnosis(results: Results) -> dict[str, Any] | None:
+    """How the diagnostic nulls were taken, and why some were not."""
+    if results.diagnosis is None:
+        return None
+    return {
+        "sequences": results.experiment.diagnosed,
+        "absent": dict(results.diagnosis.absent),
+    }
+
+
+def _diagnostic_nulls(
+    results: Results, name: str, chosen: np.ndarray
+) -> dict[str, Any]:
+    """As `_nulls`, of the nulls that say why and never decide."""
+    if results.diagnosis is None or not chosen.any():
+        return {}
+    return {
+        null: _extremes(results, samples)
+        for null, samples in results.diagnosis.nulls_of(name, chosen).items()
+        if null not in NULLS
     }
 
 
