@@ -135,6 +135,27 @@ def test_memory_does_not_grow_with_sequences(setting: Setting) -> None:
     assert b.temp_size_in_bytes - a.temp_size_in_bytes <= 2 * grown
 
 
+def test_memory_of_a_measurement_does_not_grow_with_its_batches(
+    setting: Setting,
+) -> None:
+    experiment = setting.experiment
+    geometry = experiment.task.geometry()
+
+    def compiled(sequences: int) -> Any:
+        batch = experiment.task.held_out(jax.random.key(0), sequences)
+        program = jax.jit(
+            lambda params, knobs, batch: measure(
+                experiment.model, "token", params, knobs, geometry, *batch
+            )
+        )
+        lowered = program.lower(setting.params[0], setting.knobs, batch)
+        return lowered.compile().memory_analysis()
+
+    few, many = compiled(8), compiled(64)
+    grown = many.output_size_in_bytes - few.output_size_in_bytes
+    assert many.temp_size_in_bytes - few.temp_size_in_bytes <= 2 * grown
+
+
 def test_a_missing_neutral_value_is_named(tiny: dict[str, Any]) -> None:
     experiment = build_experiment(configure(tiny, **{"sweep.zero": False}))
     variants, absent = variants_of(experiment)
