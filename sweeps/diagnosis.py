@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import numpy as np
 from scipy import stats
 
-from routers.signature.full import reduction
+from routers.signature.reduction import reduction
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,8 +9,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from routers.signature.full import HUB
 from routers.signature.nulls import VARIANTS
+from routers.signature.reduction import HUB
 from sweeps.criterion import Snapshot, collapsed, onset_steps
 from sweeps.diagnosis import Diagnosis, mean, most_common
 from sweeps.experiment import Experiment

@@ -11,8 +11,8 @@ from ml_collections import ConfigDict
 from configs import attention
 from routers import ROUTERS
 from routers.signature import REDUCE
-from routers.signature.full import HUB, reduction
 from routers.signature.nulls import VARIANTS, diagnostic_variants
+from routers.signature.reduction import HUB, reduction
 from sweeps.diagnosis import Diagnosis, mean, most_common, reduce
 from sweeps.experiment import Experiment, build_experiment
 from sweeps.run import make_members

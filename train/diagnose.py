@@ -17,12 +17,12 @@ import jax.numpy as jnp
 from flax import struct
 
 from routers.base import Array, Geometry, Knobs, Router, Routing
+from routers.signature.alignment import power_directions
 from routers.signature.diagnostic import change, random_routing, read_role
 from routers.signature.full import (
     POSITIONS,
     Inside,
     full_signature,
-    power_directions,
 )
 from routers.signature.nulls import Variant, scaled_knobs
 from train.backbone import Backbone

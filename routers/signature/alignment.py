@@ -57,6 +57,16 @@ def leading_left_vector(matrix: Array) -> Array:
     return dominant_direction(gram)
 
 
+def power_directions(circuits: Array) -> Array:
+    """Leading left singular vectors and dominant eigenvectors, ``[2, H, D]``.
+
+    Args:
+      circuits: ``W_O W_V`` of every head, ``[H, D, D]``.
+    """
+    both = (leading_left_vector, dominant_direction)
+    return jnp.stack([jax.vmap(direction)(circuits) for direction in both])
+
+
 def alignment(x: Array, direction: Array) -> Array:
     """Mean over tokens of ``|cos|`` between a token and a direction, in [0, 1].
 

@@ -13,7 +13,6 @@ from flax import struct
 from routers.base import Array, Geometry, Routing
 from routers.signature import (
     CAUSAL,
-    REDUCE,
     alignment,
     collapse,
     concentration,
@@ -25,9 +24,9 @@ from routers.signature import (
     spectrum,
     stratification_of,
 )
+from routers.signature.reduction import HUB
 
 GRAPH = "graph"
-HUB = "concentration/hub"
 POSITIONS = (CAUSAL, GRAPH)
 """Kinds whose sources are the rows of the routed representation."""
 
@@ -37,23 +36,13 @@ class Inside(struct.PyTreeNode):
 
     Attributes:
       values: ``[H, S, K]``, with a head's output ``weights @ values``.
-      directions: unit vectors ``[2, H, D]`` from `power_directions`.
+      directions: unit vectors ``[2, H, D]`` from `alignment.power_directions`.
       aware: weights ``[2, H, T, S]`` at norm awareness 0 and 1.
     """
 
     values: Array | None = None
     directions: Array | None = None
     aware: Array | None = None
-
-
-def power_directions(circuits: Array) -> Array:
-    """Leading left singular vectors and dominant eigenvectors, ``[2, H, D]``.
-
-    Args:
-      circuits: ``W_O W_V`` of every head, ``[H, D, D]``.
-    """
-    both = (alignment.leading_left_vector, alignment.dominant_direction)
-    return jnp.stack([jax.vmap(direction)(circuits) for direction in both])
 
 
 def full_signature(
@@ -210,45 +199,3 @@ def _of_inside(
         divergence = norms.jensen_shannon(inside.aware[0], inside.aware[1])
         measures["norms/awareness_divergence"] = divergence
     return measures
-
-
-_LEAST = frozenset(
-    {
-        "participation",
-        "perplexity",
-        "row_entropy",
-        "ratio",
-        "effective_rank",
-        "stable_rank",
-        "participation_ratio",
-        "rank_one_residual",
-        "dirichlet_energy",
-        "relative_dirichlet_energy",
-        "mean_average_distance",
-        "output_length",
-    }
-)
-_TWO_SIDED = frozenset(
-    {
-        "sink_minus_diagonal",
-        "hub_key_log_ratio",
-        "hub_value_log_ratio",
-        "hub_feature_norm",
-        "hub_negative_aware_norm",
-        "key_mass_correlation",
-        "hub_share",
-    }
-)
-
-
-def reduction(name: str) -> str | None:
-    """How a measure becomes the model's one number, as in `REDUCE`.
-
-    Spread takes its least value, what has two sides its largest magnitude, all else
-    its largest value; the index of a hub has no such number.
-    """
-    if name == HUB:
-        return None
-    last = name.split("/")[-1]
-    extreme = "min" if last in _LEAST else "absmax" if last in _TWO_SIDED else "max"
-    return REDUCE.get(name, extreme)
