@@ -97,7 +97,8 @@ def get_config() -> ConfigDict:
 
     config.eval = evaluation = ConfigDict()
     evaluation.points = 10  # measurements at most, evenly spaced, besides step 0
-    evaluation.sequences = 32  # held-out sequences of each measurement
+    evaluation.sequences = 24  # held-out sequences of each measurement
+    evaluation.diagnosed = 4  # of them, at the end: every measure and null; 0: none
 
     config.criterion = criterion = ConfigDict()  # of "collapsed"
     criterion.threshold = placeholder(float)  # None: hub mass .3; graphs: excess 5 ...

@@ -155,12 +155,31 @@ def masked_softmax(logits: Array, mask: Array, null_sink: Array) -> Array:
     return unnormalized / (jnp.sum(unnormalized, axis=-1, keepdims=True) + null)
 
 
+def output_value_product(value: Array, out: Array, heads: int) -> Array:
+    """``W_O W_V`` of every head, ``[H, D, D]``, to act on columns.
+
+    Args:
+      value: ``[D, D]``, rows times it are the values, heads side by side.
+      out: ``[D, D]``, the mixed heads times it are the output.
+      heads: H.
+    """
+    width = value.shape[0]
+    value = value.reshape(width, heads, -1)
+    out = out.reshape(heads, -1, width)
+    return jnp.einsum("dhk,hke->hed", value, out)
+
+
 class Attention(Router):
     """Multi-head softmax attention; see the module docstring for the equation."""
 
     config: AttentionConfig = AttentionConfig()
 
     kinds: ClassVar[frozenset[str]] = frozenset({"causal"})
+    roles: ClassVar[Mapping[str, str]] = {
+        "query": "query",
+        "key": "key",
+        "value": "value",
+    }
     knobs: ClassVar[Mapping[str, Knob]] = {
         "brake": Knob(0.0, 0.0, math.inf, "distance penalty; 0 content, inf identity"),
         "content": Knob(1.0, 0.0, math.inf, "scale of the score; 0 leaves the brake"),
@@ -199,6 +218,12 @@ class Attention(Router):
             query = rotate(query, position).astype(dtype)
             key = rotate(key, position).astype(dtype)
         return AttentionFeatures(query, key, value)
+
+    def circuits(self) -> Array:
+        """``W_O W_V`` of every head, ``[H, D, D]``."""
+        return output_value_product(
+            self.qkv[:, 2 * self.width : 3 * self.width], self.out, self.config.heads
+        )
 
     def route(
         self, features: AttentionFeatures, geometry: Geometry, knobs: Knobs

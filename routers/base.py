@@ -119,6 +119,12 @@ class Router(nn.Module):
       slot: place in the backbone, ``"token"`` (mixes positions) or ``"depth"``.
       reach: as ``brake -> inf`` all mass lies on sources whose distance exceeds the
         query's nearest by at most this; 0 is the identity on causal geometry.
+      roles: where its features hold what the diagnostic nulls change and the
+        contributions need, as dotted paths: ``query`` and ``key`` (``[B, S, ..., K]``,
+        what the score multiplies), ``channel_key`` (one number per channel),
+        ``value`` (``[B, S, H, K]``, only where a head's output is its reported
+        weights times these), ``depth_key`` and ``depth_value``. What is left out is
+        reported as not defined.
 
     Attributes:
       width: D, of the input and the output.
@@ -132,6 +138,7 @@ class Router(nn.Module):
     kinds: ClassVar[frozenset[str]]
     slot: ClassVar[str] = "token"
     reach: ClassVar[float] = 0.0
+    roles: ClassVar[Mapping[str, str]] = {}
 
     def project(self, x: Array) -> Any:
         """Maps ``x [B, S, D]`` to the router's own named features."""
@@ -148,6 +155,13 @@ class Router(nn.Module):
     def explicit(self, features: Any, geometry: Geometry, knobs: Knobs) -> Array:
         """The output ``y [B, T, D]`` through the explicit matrix: the oracle of mix."""
         raise TypeError(f"{type(self).__name__} does not define explicit")
+
+    def circuits(self) -> Array | None:
+        """``W_O W_V`` of every head, ``[H, D, D]``, ``y = W_O W_V x``; None if not one.
+
+        Only where the output is linear in the mixed values.
+        """
+        return None
 
     def __call__(
         self, x: Array, geometry: Geometry, knobs: Knobs

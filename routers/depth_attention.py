@@ -116,6 +116,11 @@ class DepthAttention(Router):
 
     slot: ClassVar[str] = "depth"
     kinds: ClassVar[frozenset[str]] = frozenset({"depth"})
+    roles: ClassVar[Mapping[str, str]] = {
+        "key": "key",
+        "depth_key": "key",
+        "depth_value": "value",
+    }
     knobs: ClassVar[Mapping[str, Knob]] = {
         "brake": Knob(0.0, 0.0, math.inf, "depth penalty; 0 content, inf last source"),
         "content": Knob(1.0, 0.0, math.inf, "scale of the score; 0 leaves the brake"),

@@ -34,6 +34,7 @@ from routers.attention import (
     attention_logits,
     masked_softmax,
     normalize_keys,
+    output_value_product,
 )
 from routers.base import (
     Array,
@@ -82,6 +83,11 @@ class ForgettingAttention(Router):
     config: ForgettingAttentionConfig = ForgettingAttentionConfig()
 
     kinds: ClassVar[frozenset[str]] = frozenset({"causal"})
+    roles: ClassVar[Mapping[str, str]] = {
+        "query": "attention.query",
+        "key": "attention.key",
+        "value": "attention.value",
+    }
     knobs: ClassVar[Mapping[str, Knob]] = {
         **Attention.knobs,
         "brake": Knob(
@@ -111,6 +117,12 @@ class ForgettingAttention(Router):
         logits = flat[:, 3 * width :].astype(jnp.float32) + self.forget_bias
         log_forget = jax.nn.log_sigmoid(logits).reshape(batch, length, heads)
         return ForgettingFeatures(AttentionFeatures(query, key, value), log_forget)
+
+    def circuits(self) -> Array:
+        """``W_O W_V`` of every head, ``[H, D, D]``."""
+        return output_value_product(
+            self.fused[:, 2 * self.width : 3 * self.width], self.out, self.config.heads
+        )
 
     def route(
         self, features: ForgettingFeatures, geometry: Geometry, knobs: Knobs

@@ -93,6 +93,10 @@ class GatedLinearAttention(Router):
     config: GatedLinearAttentionConfig = GatedLinearAttentionConfig()
 
     kinds: ClassVar[frozenset[str]] = frozenset({"causal"})
+    roles: ClassVar[Mapping[str, str]] = {
+        "query": "query",
+        "key": "key",
+    }
     knobs: ClassVar[Mapping[str, Knob]] = {
         "brake": Knob(1.0, 0.0, math.inf, "log-decay; 0 undamped, inf the diagonal"),
         "content": Knob(1.0, 0.0, 1.0, "factors of the score; 0 leaves the decay"),

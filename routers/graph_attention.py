@@ -35,7 +35,7 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from routers.attention import masked_softmax
+from routers.attention import masked_softmax, output_value_product
 from routers.base import (
     Array,
     Geometry,
@@ -158,6 +158,11 @@ class GraphAttention(Router):
     config: GraphAttentionConfig = GraphAttentionConfig()
 
     kinds: ClassVar[frozenset[str]] = frozenset({"graph"})
+    roles: ClassVar[Mapping[str, str]] = {
+        "query": "target",
+        "key": "source",
+        "value": "value",
+    }
     knobs: ClassVar[Mapping[str, Knob]] = {
         "brake": Knob(0.0, 0.0, math.inf, "hop penalty; 0 content, inf identity"),
         "content": Knob(1.0, 0.0, math.inf, "scale of the score; 0 leaves the brake"),
@@ -195,6 +200,11 @@ class GraphAttention(Router):
             for part in jnp.split(flat, flat.shape[-1] // width, axis=-1)
         ]
         return GraphFeatures(target=parts[-1], source=parts[0], value=parts[0])
+
+    def circuits(self) -> Array:
+        """Value matrix of every head, ``[H, D, D]``; heads write their own channels."""
+        width, heads = self.width, self.config.heads
+        return output_value_product(self.kernel[:, :width], jnp.eye(width), heads)
 
     def route(
         self, features: GraphFeatures, geometry: Geometry, knobs: Knobs

@@ -139,6 +139,9 @@ class RWKV4(Router):
 
     kinds: ClassVar[frozenset[str]] = frozenset({"causal"})
     reach: ClassVar[float] = 1.0
+    roles: ClassVar[Mapping[str, str]] = {
+        "channel_key": "key",
+    }
     knobs: ClassVar[Mapping[str, Knob]] = {
         "brake": Knob(1.0, 0.0, math.inf, "decay rate; 0 content, inf {i, i - 1}"),
         "content": Knob(1.0, 0.0, math.inf, "scale of keys and bonus; 0 none"),

@@ -91,6 +91,10 @@ class RWKV6(Router):
 
     kinds: ClassVar[frozenset[str]] = frozenset({"causal"})
     reach: ClassVar[float] = 1.0
+    roles: ClassVar[Mapping[str, str]] = {
+        "query": "receptance",
+        "key": "key",
+    }
     knobs: ClassVar[Mapping[str, Knob]] = {
         "brake": Knob(
             1.0, 0.0, math.inf, "log-decay; 0 undamped, inf {i, i - 1} alone"

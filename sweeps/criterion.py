@@ -13,9 +13,8 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from routers.signature import CONCENTRATION, REDUCE
-from routers.signature.nulls import VARIANTS
+from routers.signature.nulls import UNTRAINED, VARIANTS
 
-UNTRAINED = "untrained"
 NULLS = (*VARIANTS[1:], UNTRAINED)
 LOSS = "loss/held_out"
 ACCURACY = "accuracy/held_out"

@@ -40,6 +40,7 @@ class Experiment:
       points: measurements after step 0; divides the steps.
       batch: B.
       sequences: E, held-out sequences of a measurement.
+      diagnosed: how many of them get the full signature at the end, 0 for none.
       criterion: of "collapsed".
       seed: root of the random streams.
     """
@@ -57,6 +58,7 @@ class Experiment:
     points: int
     batch: int
     sequences: int
+    diagnosed: int
     criterion: Criterion
     seed: int
 
@@ -82,6 +84,10 @@ def build_experiment(config: ConfigDict) -> Experiment:
     if config.wandb.mode not in TRACKING_MODES:
         raise ValueError(
             f"wandb.mode={config.wandb.mode!r}: one of {', '.join(TRACKING_MODES)}"
+        )
+    if config.eval.diagnosed < 0:
+        raise ValueError(
+            f"eval.diagnosed={config.eval.diagnosed}: sequences, 0 for no diagnosis"
         )
     routers = read_routers(config)
     knobs = read_knobs(config, routers)
@@ -111,6 +117,7 @@ def build_experiment(config: ConfigDict) -> Experiment:
         points=measurements(train.steps, config.eval.points),
         batch=train.batch,
         sequences=config.eval.sequences,
+        diagnosed=min(config.eval.diagnosed, config.eval.sequences),
         criterion=make_criterion(
             kind, criterion.threshold, criterion.quantile, criterion.margin
         ),

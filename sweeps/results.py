@@ -10,10 +10,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from routers.signature.nulls import VARIANTS
+from routers.signature.reduction import HUB
 from sweeps.criterion import Snapshot, collapsed, onset_steps
+from sweeps.diagnosis import Diagnosis, mean, most_common
 from sweeps.experiment import Experiment
 
 WHOLE_MODEL = -1
+AGREEMENT = "concentration/hub_agreement"
+"""Share of the sequences whose hub is the most common one."""
 
 
 class Results:
@@ -23,6 +27,7 @@ class Results:
       experiment: what is measured.
       snapshots: one per measured step, step 0 first.
       outcomes: which members were collapsed, bool ``[M]``, one per snapshot.
+      diagnosis: the full signature at the end, or None.
     """
 
     def __init__(self, experiment: Experiment) -> None:
@@ -30,6 +35,7 @@ class Results:
         self.experiment = experiment
         self.snapshots: list[Snapshot] = []
         self.outcomes: list[np.ndarray] = []
+        self.diagnosis: Diagnosis | None = None
 
     def add(self, snapshot: Snapshot) -> None:
         """Appends one measurement and judges its members."""
@@ -63,20 +69,35 @@ class Results:
         return table
 
     def table(self) -> pa.Table:
-        """All measurements, tidy: one number a row."""
+        """All measurements and the diagnosis, tidy: one number a row.
+
+        Beside a value stand the criterion's quantile and its mirror image, ``high``
+        and ``low``, over sequences x seeds at the same knob value; NaN where only
+        means were kept.
+        """
         parts = [
             part
             for snapshot, outcome in zip(self.snapshots, self.outcomes, strict=True)
             for part in _rows(self.experiment, snapshot, outcome)
         ]
+        if self.diagnosis is not None:
+            parts += _diagnosed_rows(
+                self.experiment, self.diagnosis, self.snapshots[-1]
+            )
         return pa.concat_tables(parts)
 
 
 def _rows(
     experiment: Experiment, snapshot: Snapshot, outcome: np.ndarray
 ) -> list[pa.Table]:
-    def block(metric: str, value: np.ndarray, null: str, where: Any = None) -> pa.Table:
-        return _block(experiment, snapshot.step, metric, value, null, where)
+    def block(
+        metric: str,
+        value: np.ndarray,
+        null: str,
+        where: tuple[int, int] | None = None,
+        spread: np.ndarray | None = None,
+    ) -> pa.Table:
+        return _block(experiment, snapshot.step, metric, value, null, where, spread)
 
     parts = [
         block("loss/train", snapshot.train_loss, ""),
@@ -85,14 +106,63 @@ def _rows(
     ]
     for index, null in enumerate(VARIANTS):
         for metric, value in snapshot.model.items():
-            parts.append(block(metric, value[:, index], null))
+            spread = snapshot.spread[metric][:, index]
+            parts.append(block(metric, value[:, index], null, spread=spread))
         for metric, value in snapshot.layers.items():
-            _, _, layers, heads = value.shape
-            for layer in range(layers):
-                for head in range(heads):
-                    here = value[:, index, layer, head]
-                    parts.append(block(metric, here, null, (layer, head)))
+            for layer, head in np.ndindex(value.shape[2:]):
+                here = value[:, index, layer, head]
+                parts.append(block(metric, here, null, (layer, head)))
     return parts
+
+
+def _diagnosed_rows(
+    experiment: Experiment, diagnosis: Diagnosis, last: Snapshot
+) -> list[pa.Table]:
+    """What the last measurement does not already hold, over more sequences."""
+    parts: list[pa.Table] = []
+
+    def add(
+        metric: str,
+        value: np.ndarray,
+        null: int,
+        where: tuple[int, int] | None = None,
+        spread: np.ndarray | None = None,
+    ) -> None:
+        name, step = diagnosis.nulls[null], diagnosis.step
+        parts.append(_block(experiment, step, metric, value, name, where, spread))
+
+    for metric, values in diagnosis.measures.items():
+        hub = metric == HUB
+        mode, share = most_common(values) if hub else (mean(values), None)
+        for null, name in enumerate(diagnosis.nulls):
+            if metric in last.layers and name in VARIANTS:
+                continue
+            if name and np.isnan(values[:, null]).all():
+                continue  # random logits mix nothing, so have no output to measure
+            if not hub:
+                model, spread = diagnosis.model(metric)
+                add(metric, model[:, null], null, spread=spread[:, null])
+            for layer, head in np.ndindex(values.shape[3:]):
+                at = (layer, head)
+                every = None if hub else values[:, null, :, layer, head]
+                add(metric, mode[:, null, layer, head], null, at, every)
+                if share is not None:
+                    add(AGREEMENT, share[:, null, layer, head], null, at)
+    return parts
+
+
+def _quantiles(
+    experiment: Experiment, spread: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Low and high quantile over sequences x seeds at each member's value, ``[M]``."""
+    level, value = experiment.criterion.quantile, experiment.grid.value
+    low, high = np.full((2, len(value)), np.nan)
+    for index in np.unique(value):
+        chosen = value == index
+        samples = spread[chosen][np.isfinite(spread[chosen])]
+        if len(samples):
+            low[chosen], high[chosen] = np.quantile(samples, (1 - level, level))
+    return low, high
 
 
 def _block(
@@ -102,11 +172,15 @@ def _block(
     value: np.ndarray,
     null: str,
     where: tuple[int, int] | None,
+    spread: np.ndarray | None,
 ) -> pa.Table:
     """One metric of all members at one place, as rows of the tidy table."""
     grid = experiment.grid
     members = grid.members
     layer, head = where or (WHOLE_MODEL, WHOLE_MODEL)
+    low, high = np.full((2, members), np.nan)
+    if spread is not None:
+        low, high = _quantiles(experiment, spread)
 
     def constant(item: Any, kind: pa.DataType) -> pa.Array:
         return pa.repeat(pa.scalar(item, kind), members)
@@ -124,6 +198,8 @@ def _block(
         "metric": constant(metric, pa.string()),
         "value": pa.array(np.asarray(value, np.float32), pa.float32()),
         "null": constant(null, pa.string()),
+        "low": pa.array(low, pa.float32()),
+        "high": pa.array(high, pa.float32()),
     }
     return pa.table(columns)
 

@@ -26,6 +26,7 @@ class Sweep:
     Attributes:
       experiment: what runs.
       placement: where.
+      init: gives every member's state at step 0, again and again the same.
       chunk: the compiled training chunk.
       measure: the compiled measurement.
       members: padded to the placement, on the devices.
@@ -36,6 +37,7 @@ class Sweep:
 
     experiment: Experiment
     placement: Placement
+    init: Callable[[Member, Any], TrainState]
     chunk: Any
     measure: Any
     members: Member
@@ -82,7 +84,8 @@ def prepare(experiment: Experiment, placement: Placement) -> Sweep:
         stream_key(experiment.seed, EVALUATION), experiment.sequences
     )
     batch = replicate(mesh, held_out)
-    states = jax.jit(loop.init)(members, task)
+    init = jax.jit(loop.init)
+    states = init(members, task)
     chunk = (
         jax.jit(loop.chunk, donate_argnums=0)
         .lower(states, members, task, streams, first_step(mesh, 0))
@@ -93,6 +96,7 @@ def prepare(experiment: Experiment, placement: Placement) -> Sweep:
     return Sweep(
         experiment=experiment,
         placement=placement,
+        init=init,
         chunk=chunk,
         measure=measure,
         members=members,

@@ -10,7 +10,7 @@ import numpy as np
 
 from routers.signature import COLLAPSE, STRATIFICATION
 from sweeps.courses import depth_course, layer_outcomes, training_course
-from sweeps.criterion import ACCURACY, LOSS, null_samples
+from sweeps.criterion import ACCURACY, LOSS, NULLS, null_samples
 from sweeps.onset import estimate_onset, fraction_interval
 from sweeps.parts import sensitivity, summarize_parts
 from sweeps.results import Results, quartiles
@@ -40,6 +40,7 @@ def summarize_sweep(results: Results, router: str) -> dict[str, Any]:
         "onset": onset.plain(),
         "parts": summarize_parts(results),
         "sensitivity": sensitivity(results),
+        "diagnosis": _diagnosis(results),
         "layers": layers.shape[1],
         "curve": [_point(results, layers, index) for index in range(len(axis.values))],
     }
@@ -73,6 +74,7 @@ def _point(results: Results, layers: np.ndarray, index: int) -> dict[str, Any]:
         "untrained_loss": quartiles(start.model[LOSS][alive, 0]),
         "concentration": quartiles(now.model[concentration][alive, 0]),
         "nulls": _nulls(results, concentration, alive),
+        "diagnostic_nulls": _diagnostic_nulls(results, concentration, alive),
         "hub_mass": quartiles(now.model["concentration/hub_mass"][alive, 0]),
         **parts,
         "onset_step": _onset_step(results, alive),
@@ -85,15 +87,43 @@ def _nulls(results: Results, name: str, chosen: np.ndarray) -> dict[str, Any]:
     """Median and both extreme quantiles of each criterion null of a measure."""
     if not chosen.any():
         return {}
-    level = results.experiment.criterion.quantile
     now, start = results.snapshots[-1], results.snapshots[0]
     return {
-        null: {
-            "median": float(np.median(samples)),
-            "low": float(np.quantile(samples, 1 - level)),
-            "high": float(np.quantile(samples, level)),
-        }
-        for null, samples in null_samples(name, now, start, chosen).items()
+        null: _extremes(results, samples)
+        for null, every in null_samples(name, now, start, chosen).items()
+        if len(samples := every[np.isfinite(every)])  # a zero matrix has no rank
+    }
+
+
+def _extremes(results: Results, samples: np.ndarray) -> dict[str, float]:
+    level = results.experiment.criterion.quantile
+    return {
+        "median": float(np.median(samples)),
+        "low": float(np.quantile(samples, 1 - level)),
+        "high": float(np.quantile(samples, level)),
+    }
+
+
+def _diagnosis(results: Results) -> dict[str, Any] | None:
+    """How the diagnostic nulls were taken, and why some were not."""
+    if results.diagnosis is None:
+        return None
+    return {
+        "sequences": results.experiment.diagnosed,
+        "absent": dict(results.diagnosis.absent),
+    }
+
+
+def _diagnostic_nulls(
+    results: Results, name: str, chosen: np.ndarray
+) -> dict[str, Any]:
+    """As `_nulls`, of the nulls that say why and never decide."""
+    if results.diagnosis is None or not chosen.any():
+        return {}
+    return {
+        null: _extremes(results, samples)
+        for null, samples in results.diagnosis.nulls_of(name, chosen).items()
+        if null not in NULLS
     }
 
 

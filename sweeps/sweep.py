@@ -22,6 +22,7 @@ from sweeps.placement import Placement, choose_placement, claim_cores
 from sweeps.report.terminal import make_progress, print_findings
 from sweeps.results import Results, write_json, write_parquet
 from sweeps.run import Cost, Sweep, estimate_cost, prepare, run, shape_of_states
+from sweeps.run_diagnosis import diagnose
 from sweeps.summary import summarize_sweep
 from sweeps.workdir import (
     CHECKPOINT,
@@ -115,6 +116,9 @@ def _run(
     training = time.time()
     results = _train(prepared, console, tracker.log)
     training = time.time() - training
+    if experiment.diagnosed:
+        with console.status("diagnosing"):
+            results.diagnosis = diagnose(prepared)
     summary = summarize_sweep(results, router_name(config))
     folder = workdir / FIGURES
     folder.mkdir(exist_ok=True)

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from sweeps.placement import claim_cores
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as `sweeps.main` does
+from sweeps.placement import claim_cores  # noqa: E402
 
 # Most of a test's time is compiling; what it compiles runs for milliseconds.
 os.environ["XLA_FLAGS"] = " ".join(

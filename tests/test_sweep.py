@@ -76,10 +76,11 @@ def test_metrics_are_tidy(done: tuple) -> None:
     table = pq.read_table(workdir / "metrics.parquet")
     knobs = {f"token.{name}" for name in Attention.knobs}
     fixed = {"member", "init_seed", "data_seed", "step", "layer", "head", "metric"}
-    assert set(table.column_names) == knobs | fixed | {"value", "null"}
+    assert set(table.column_names) == knobs | fixed | {"value", "null", "low", "high"}
     assert pc.unique(table["step"]).to_pylist() == [0, 3, 6]
-    assert set(pc.unique(table["null"]).to_pylist()) == {"", "uniform", "brake_only"}
-    keys = [c for c in table.column_names if c != "value"]
+    running = table.filter(pc.field("step") < 6)
+    assert set(pc.unique(running["null"]).to_pylist()) == {"", "uniform", "brake_only"}
+    keys = [c for c in table.column_names if c not in ("value", "low", "high")]
     assert table.group_by(keys).aggregate([]).num_rows == table.num_rows
     loss = table.filter(
         (pc.field("metric") == "loss/held_out") & (pc.field("null") == "")

@@ -13,6 +13,8 @@ import jax
 import optax
 
 from routers.base import Array, Geometry
+from routers.signature.nulls import Variant
+from train import diagnose as diagnosis
 from train import measure as measurement
 from train.backbone import Backbone
 from train.step import Member, TrainState, draw_batches, init_state, train_step
@@ -125,3 +127,34 @@ class Loop:
 
         shared = (task.geometry(), batch)
         return self.spread(of_member)((states.params, members.knobs), shared)
+
+    def diagnose(
+        self,
+        variants: tuple[Variant, ...],
+        params: tuple[Any, Any, Any],
+        members: Member,
+        task: Any,
+        shared: tuple[Geometry, Array, Array],
+    ) -> dict[str, Array]:
+        """Full signature of every member under every variant: `diagnose.diagnose`.
+
+        Args:
+          variants: static.
+          params: ``[M]``, of the members, of the same seeds trained at the neutral
+            value, and at step 0.
+          members: ``[M]``.
+          task: a `train.tasks.Task`, traced.
+          shared: the rewired geometry, inputs ``[E, ...]`` and a PRNG key.
+        """
+
+        def of_member(pair: tuple[Any, Any], shared: Any) -> dict[str, Array]:
+            params, knobs = pair
+            geometry, (rewired, inputs, key) = shared
+            sources = diagnosis.Sources(params, geometry, rewired)
+            return diagnosis.diagnose(
+                self.model, self.slot, variants, sources, knobs, inputs, key
+            )
+
+        return self.spread(of_member)(
+            (params, members.knobs), (task.geometry(), shared)
+        )

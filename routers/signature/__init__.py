@@ -30,27 +30,46 @@ def signature(routing: Routing, output: Array, geometry: Geometry) -> dict[str, 
       sink rate where no source comes first.
     """
     weights = routing.weights[0]
+    measures = concentration_of(weights, geometry)
+    hub = concentration.hub(hub_importance(weights, geometry))
+    rank = collapse.effective_rank(output[0])
+    measures["collapse/effective_rank"] = rank + 0 * hub
+    if routing.key_norms is not None:
+        measures |= stratification_of(routing.key_norms[0], hub)
+    return measures
+
+
+def hub_importance(weights: Array, geometry: Geometry) -> Array:
+    """Importance of the sources that can be hubs; ordered: the first half."""
     importance = concentration.importance(weights, geometry.mask)
-    excess = concentration.excess(weights, geometry.mask)
     if geometry.kind in ORDERED:
         importance = concentration.first_half(importance)
+    return importance
+
+
+def concentration_of(weights: Array, geometry: Geometry) -> dict[str, Array]:
+    """The criterion's measures of a routing ``[H, T, S]`` alone, each ``[H]``."""
+    importance = hub_importance(weights, geometry)
+    excess = concentration.excess_of_sources(weights, geometry.mask)
+    if geometry.kind in ORDERED:
         excess = concentration.first_half(excess)
-    hub = concentration.hub(importance)
-    rank = collapse.effective_rank(output[0])
     measures = {
         "concentration/hub_mass": concentration.hub_mass(importance),
         "concentration/excess": jnp.max(excess, axis=-1),
         "concentration/hhi": concentration.hhi(weights),
-        "collapse/effective_rank": rank + 0 * hub,
     }
     if geometry.kind == CAUSAL:
         sinks = concentration.first_source_sinks(importance)
         measures["concentration/first_source_sinks"] = sinks
-    if routing.key_norms is not None:
-        key_norms = routing.key_norms[0]
-        measures["norms/key_norm_cv"] = norms.variation(key_norms)
-        measures["norms/hub_key_log_ratio"] = norms.hub_log_ratio(key_norms, hub)
     return measures
+
+
+def stratification_of(key_norms: Array, hub: Array) -> dict[str, Array]:
+    """The criterion's measures of key norms ``[H, S]``, each ``[H]``."""
+    return {
+        "norms/key_norm_cv": norms.variation(key_norms),
+        "norms/hub_key_log_ratio": norms.hub_log_ratio(key_norms, hub),
+    }
 
 
 REDUCE: Mapping[str, str] = {

@@ -1,19 +1,17 @@
-"""Collapse of the routed representation to low rank.
+"""Collapse of the routed representation to low rank or to one direction.
 
-Reference: Roy & Vetterli 2007, The effective rank (EUSIPCO).
+Every measure takes ``x [T, D]``, one row per position. All are invariant to a common
+factor, so an all-zero matrix has no value: the limit depends on how it is approached,
+and NaN is returned.
+
+References: Roy & Vetterli 2007, The effective rank (EUSIPCO); Dong et al. 2021,
+Attention is not all you need (arXiv 2103.03404).
 """
 
-import jax
 import jax.numpy as jnp
 
 from routers.base import Array
-
-
-# One matrix at a time: on several single-threaded CPU devices LAPACK's batched
-# kernel waits for pool threads that the devices themselves occupy, for ever.
-@jax.custom_batching.sequential_vmap
-def _singular_values(x: Array) -> Array:
-    return jnp.linalg.svd(x, compute_uv=False)
+from routers.signature.spectrum import singular_values
 
 
 def effective_rank(x: Array) -> Array:
@@ -23,11 +21,95 @@ def effective_rank(x: Array) -> Array:
       x: ``[T, D]``.
 
     Returns:
-      Scalar between 1 (rank one) and ``min(T, D)``; 1 for an all-zero matrix, the
-      limit of any rank-one one.
+      Scalar between 1 (rank one) and ``min(T, D)``; NaN for an all-zero matrix.
     """
-    values = _singular_values(x.astype(jnp.float32))
-    total = jnp.sum(values)
-    share = values / jnp.maximum(total, jnp.finfo(values.dtype).tiny)
+    return _rank_of(singular_values(x))
+
+
+def stable_rank(x: Array) -> Array:
+    """``|X|_F^2 / sigma_1^2``, between 1 and the rank; NaN for an all-zero matrix."""
+    return _stable_rank_of(singular_values(x))
+
+
+def ranks(x: Array) -> dict[str, Array]:
+    """Effective and stable rank from one decomposition, by name."""
+    values = singular_values(x)
+    return {"effective_rank": _rank_of(values), "stable_rank": _stable_rank_of(values)}
+
+
+def _rank_of(values: Array) -> Array:
+    share = values / jnp.sum(values)
     logarithm = jnp.log(jnp.where(share > 0, share, 1.0))
     return jnp.exp(-jnp.sum(share * logarithm))
+
+
+def _stable_rank_of(values: Array) -> Array:
+    return jnp.sum((values / values[0]) ** 2)
+
+
+def participation_ratio(x: Array) -> Array:
+    """``(sum lambda)^2 / sum lambda^2`` of the covariance over rows, in [1, D].
+
+    From traces, ``tr(C)^2 / |C|_F^2``: no eigenvalues are needed. NaN where all rows
+    are equal: there is no covariance.
+    """
+    x = _scaled(x)
+    centred = x - jnp.mean(x, axis=0, keepdims=True)
+    # Equal rows differ from their own mean by rounding only: that is no covariance.
+    rounding = 4 * jnp.finfo(x.dtype).eps * jnp.max(jnp.abs(x))
+    centred = _scaled(jnp.where(jnp.abs(centred) > rounding, centred, 0.0))
+    small = min(centred.shape)
+    gram = centred.T @ centred if small == x.shape[1] else centred @ centred.T
+    return jnp.sum(centred**2) ** 2 / jnp.sum(gram**2)
+
+
+def mean_cosine(x: Array) -> Array:
+    """Mean cosine of two different rows, in [-1, 1].
+
+    Rows of zeros have no direction and are left out; NaN where fewer than two rows
+    have one.
+    """
+    rows = normalize_rows(x)
+    count = jnp.sum(jnp.any(x != 0, axis=-1))
+    total = jnp.sum(jnp.sum(rows, axis=0) ** 2) - jnp.sum(rows**2)
+    pairs = count * (count - 1)
+    return jnp.where(pairs > 0, total / jnp.maximum(pairs, 1), jnp.nan)
+
+
+def rank_one_residual(x: Array) -> Array:
+    """``|R| / |X|`` with ``R = X - token mean`` and ``|.| = sqrt(|.|_1 |.|_inf)``.
+
+    As in the plotting code of Dong et al.: an upper bound of their minimising form.
+    0 where all rows are equal; NaN for an all-zero matrix.
+    """
+    x = _scaled(x)
+    return _mixed_norm(x - jnp.mean(x, axis=0, keepdims=True)) / _mixed_norm(x)
+
+
+def normalize_rows(x: Array) -> Array:
+    """Rows of ``x [T, D]`` at length 1, float32; rows of zeros stay."""
+    x = x.astype(jnp.float32)
+    # Twice: by the largest entry first, so that no square leaves float32's range.
+    for norm in (jnp.max(jnp.abs(x), axis=-1, keepdims=True), None):
+        if norm is None:
+            norm = jnp.linalg.norm(x, axis=-1, keepdims=True)
+        x = x / jnp.where(norm > 0, norm, 1.0)
+    return x
+
+
+def without_row(x: Array, row: Array) -> Array:
+    """``x [T, D]`` without one row, ``[T - 1, D]``; its index may be traced."""
+    index = jnp.arange(x.shape[0] - 1)
+    return x[index + (index >= row)]
+
+
+def _scaled(x: Array) -> Array:
+    x = x.astype(jnp.float32)
+    scale = jnp.max(jnp.abs(x))
+    return x / jnp.where(scale > 0, scale, 1.0)
+
+
+def _mixed_norm(x: Array) -> Array:
+    magnitude = jnp.abs(x)
+    columns, rows = jnp.sum(magnitude, axis=0), jnp.sum(magnitude, axis=1)
+    return jnp.sqrt(jnp.max(columns) * jnp.max(rows))

@@ -54,12 +54,12 @@ def hub_mass(importance: Array) -> Array:
     return jnp.max(importance, axis=-1)
 
 
-def excess(weights: Array, mask: Array) -> Array:
-    """Column mass over what uniform routing gives that column, ``[H, S]``.
+def excess_of_sources(weights: Array, mask: Array) -> Array:
+    """Column mass over what uniform routing gives that column, ``rho [H, S]``.
 
-    ``sum_i A_ij / sum_i 1[j visible to i] / n_i`` with ``n_i`` the sources of query i:
-    1 is an even share. Where sources see very different numbers of readers it is the
-    fair form of a hub's mass.
+    ``rho_j = sum_i A_ij / sum_i 1[j visible to i] / n_i`` with ``n_i`` the sources of
+    query i: 1 is an even share. 0 for a source that nobody can see. Where sources see
+    very different numbers of readers it is the fair form of a hub's mass.
 
     Args:
       weights: ``[H, T, S]``.
@@ -68,8 +68,7 @@ def excess(weights: Array, mask: Array) -> Array:
     sources = jnp.sum(mask, axis=-1, keepdims=True)
     even = jnp.sum(mask / jnp.maximum(sources, 1), axis=0)
     column = jnp.sum(weights, axis=-2)
-    tiny = jnp.finfo(column.dtype).tiny
-    return column / jnp.maximum(even, tiny)[None]
+    return column / jnp.where(even > 0, even, 1.0)[None]
 
 
 def first_source_sinks(importance: Array) -> Array:
@@ -80,13 +79,78 @@ def first_source_sinks(importance: Array) -> Array:
     return (importance[..., 0] > SINK_THRESHOLD).astype(jnp.float32)
 
 
+def column_shares(weights: Array) -> Array:
+    """Each source's share of all mass, ``p [H, S]``; NaN where there is no mass."""
+    column = jnp.sum(weights, axis=-2)
+    return column / jnp.sum(column, axis=-1, keepdims=True)
+
+
 def hhi(weights: Array) -> Array:
     """Herfindahl index of column mass times S, ``S sum_j p_j^2``, ``[H]``.
 
-    ``p_j`` is column j's share of all mass. Even columns (also the identity) give
-    1, one column S; uniform causal routing at T = 64 gives 1.93.
+    Even columns (also the identity) give 1, one column S; uniform causal routing at
+    T = 64 gives 1.93.
     """
-    column = jnp.sum(weights, axis=-2)
-    total = jnp.sum(column, axis=-1, keepdims=True)
-    share = column / jnp.maximum(total, jnp.finfo(column.dtype).tiny)
+    share = column_shares(weights)
     return share.shape[-1] * jnp.sum(share**2, axis=-1)
+
+
+def participation(weights: Array) -> Array:
+    """``1 / sum_j p_j^2``, sources that share the mass, in [1, S], ``[H]``."""
+    return 1.0 / jnp.sum(column_shares(weights) ** 2, axis=-1)
+
+
+def perplexity(weights: Array) -> Array:
+    """``exp H(p)``, the same by entropy, in [1, S], ``[H]``."""
+    return jnp.exp(_entropy(column_shares(weights)))
+
+
+def gini(weights: Array) -> Array:
+    """Gini coefficient of column mass, from 0 (even) to ``1 - 1/S``, ``[H]``.
+
+    Uniform causal routing has ``(T - 1) / 2T``.
+    """
+    share = jnp.sort(column_shares(weights), axis=-1)
+    size = share.shape[-1]
+    place = 2 * jnp.arange(1, size + 1, dtype=share.dtype) - size - 1
+    return jnp.sum(place[None] * share, axis=-1) / size
+
+
+def row_peak(weights: Array) -> Array:
+    """Mean over queries of ``max_j A_ij``, ``[H]``: sharpness of rows, not a sink."""
+    return jnp.mean(jnp.max(weights, axis=-1), axis=-1)
+
+
+def row_entropy(weights: Array, mask: Array) -> Array:
+    """Mean over queries of row entropy over ``ln`` of the row's sources, in [0, 1].
+
+    Args:
+      weights: ``[H, T, S]``; rows are normalised to sum 1.
+      mask: bool ``[T, S]``.
+
+    Returns:
+      ``[H]``. Rows with one source (``ln 1``) or without mass are left out; NaN where
+      none is left.
+    """
+    sources = jnp.sum(mask, axis=-1)
+    total = jnp.sum(weights, axis=-1)
+    counted = (sources > 1)[None] & (total > 0)
+    shares = weights / jnp.where(total > 0, total, 1.0)[..., None]
+    relative = _entropy(shares) / jnp.log(jnp.maximum(sources, 2))[None]
+    return jnp.sum(relative * counted, axis=-1) / jnp.sum(counted, axis=-1)
+
+
+def diagonal_mass(weights: Array) -> Array:
+    """Mean ``A_ii``, ``[H]``: the other way of doing nothing, beside a sink.
+
+    NaN where queries and sources are not the same things (``T != S``, over depth).
+    """
+    heads, queries, sources = weights.shape
+    if queries != sources:
+        return jnp.full(heads, jnp.nan)
+    return jnp.mean(jnp.diagonal(weights, axis1=-2, axis2=-1), axis=-1)
+
+
+def _entropy(shares: Array) -> Array:
+    logarithm = jnp.log(jnp.where(shares > 0, shares, 1.0))
+    return -jnp.sum(shares * logarithm, axis=-1)

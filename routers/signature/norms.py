@@ -1,25 +1,147 @@
-"""Stratification of key norms."""
+"""Stratification of norms: keys, values and features of the hub against the rest.
 
+Reference for the negative-aware norm: Park et al. 2023, Understanding the feature norm
+for out-of-distribution detection (ICCV, arXiv 2310.05316).
+"""
+
+import jax
 import jax.numpy as jnp
 
 from routers.base import Array
 
 
 def variation(key_norms: Array) -> Array:
-    """Standard deviation over mean of the key norms ``[H, S]``, ``[H]``."""
-    mean = jnp.mean(key_norms, axis=-1)
-    return jnp.std(key_norms, axis=-1) / jnp.maximum(mean, jnp.finfo(mean.dtype).tiny)
+    """Standard deviation over mean of the key norms ``[H, S]``, ``[H]``.
+
+    NaN where all norms are 0: 0/0.
+    """
+    scaled = key_norms / jnp.max(key_norms, axis=-1, keepdims=True)
+    return jnp.std(scaled, axis=-1) / jnp.mean(scaled, axis=-1)
 
 
-def hub_log_ratio(key_norms: Array, hub: Array) -> Array:
+def hub_log_ratio(norms: Array, hub: Array) -> Array:
     """``ln(|k_hub| / median |k|)``, ``[H]``; two-sided, a sink's key can be shorter.
 
     Args:
-      key_norms: ``[H, S]``.
+      norms: of keys or values, ``[H, S]``.
       hub: index of the hub source, ``[H]``.
+
+    Returns:
+      NaN where the hub's norm or the median is 0: no logarithm.
     """
-    tiny = jnp.finfo(key_norms.dtype).tiny
-    index = hub.astype(jnp.int32)[..., None]
-    at_hub = jnp.take_along_axis(key_norms, index, axis=-1)[..., 0]
-    median = jnp.median(key_norms, axis=-1)
-    return jnp.log(jnp.maximum(at_hub, tiny)) - jnp.log(jnp.maximum(median, tiny))
+    return _log_ratio(_at(norms, hub), jnp.median(norms, axis=-1))
+
+
+def hub_against_rest(norms: Array, hub: Array) -> Array:
+    """``ln`` of the hub's norm over the median of all *other* norms, ``[H]``.
+
+    Arguments and limits as in `hub_log_ratio`; NaN also for a single source.
+    """
+    others = jnp.arange(norms.shape[-1])[None] != hub[:, None]
+    rest = jnp.nanmedian(jnp.where(others, norms, jnp.nan), axis=-1)
+    return _log_ratio(_at(norms, hub), rest)
+
+
+def rank_correlation(first: Array, second: Array) -> Array:
+    """Spearman's correlation over the last axis ``[H, S]``, ``[H]``; ties share ranks.
+
+    With key norms and `concentration.excess_of_sources` it is the correlation of
+    ``ln |k_j|`` and ``ln rho_j``, since ranks do not see the logarithm. NaN where one
+    of the two is constant: no correlation.
+    """
+    first, second = _centred_ranks(first), _centred_ranks(second)
+    # Ranks are half-integers: their products are exact up to about 250 sources.
+    covariance = jnp.sum(first * second, axis=-1)
+    spread = jnp.sqrt(jnp.sum(first**2, -1)) * jnp.sqrt(jnp.sum(second**2, -1))
+    return covariance / spread
+
+
+def massive_activation(x: Array) -> Array:
+    """``max |h| / median |h|`` over all entries of ``x [T, D]``.
+
+    NaN where the median is 0, that is more than half of the entries.
+    """
+    magnitude = jnp.abs(x.astype(jnp.float32))
+    # Sorting thousands of entries costs more than all other measures of a layer.
+    median = (
+        _smallest(magnitude, (x.size - 1) // 2) + _smallest(magnitude, x.size // 2)
+    ) / 2
+    ratio = jnp.max(magnitude) / jnp.where(median > 0, median, 1.0)
+    return jnp.where(median > 0, ratio, jnp.nan)
+
+
+def jensen_shannon(first: Array, second: Array) -> Array:
+    """Mean over queries of the divergence of two routings, in nats, ``[H]``.
+
+    Args:
+      first: weights ``[H, T, S]``, for example at norm awareness 0.
+      second: the same at norm awareness 1.
+
+    Returns:
+      Between 0 (equal) and ln 2 (no common source). Rows are normalised to sum 1;
+      rows without mass are left out, NaN where none is left.
+    """
+    sums = [jnp.sum(weights, axis=-1) for weights in (first, second)]
+    counted = (sums[0] > 0) & (sums[1] > 0)
+    one, two = (
+        weights / jnp.where(total > 0, total, 1.0)[..., None]
+        for weights, total in zip((first, second), sums, strict=True)
+    )
+    middle = (one + two) / 2
+
+    def relative(share: Array) -> Array:
+        # log1p of the relative gap: rows nearly alike would lose all digits in log.
+        # At a gap of -1 to rounding the share is so small that the log hardly counts.
+        gap = (share - middle) / jnp.where(middle > 0, middle, 1.0)
+        logarithm = jnp.log1p(jnp.maximum(gap, jnp.finfo(gap.dtype).eps - 1.0))
+        return jnp.sum(share * logarithm, axis=-1)
+
+    divergence = jnp.maximum(relative(one) + relative(two), 0.0) / 2
+    return jnp.sum(divergence * counted, -1) / jnp.sum(counted, -1)
+
+
+def feature_norm(x: Array) -> Array:
+    """Euclidean norm of each row of ``x [T, D]``, ``[T]``."""
+    return jnp.linalg.norm(x.astype(jnp.float32), axis=-1)
+
+
+def negative_aware_norm(x: Array) -> Array:
+    """``|a|_1 / |a|_0`` of the positive part ``a`` of each row, ``[T]``.
+
+    The mean of the active entries: fewer active ones raise it. 0 for a row without a
+    positive entry, the limit as active entries vanish.
+    """
+    active = jnp.maximum(x.astype(jnp.float32), 0.0)
+    return jnp.sum(active, axis=-1) / jnp.maximum(jnp.sum(active > 0, axis=-1), 1)
+
+
+def _at(norms: Array, source: Array) -> Array:
+    index = source.astype(jnp.int32)[..., None]
+    return jnp.take_along_axis(norms, index, axis=-1)[..., 0]
+
+
+def _smallest(magnitudes: Array, rank: int) -> Array:
+    """The entry of a rank (0 the least) among non-negative ones, by bisection.
+
+    Non-negative floats are ordered as their bits are: 31 counts find it exactly.
+    """
+    bits = jax.lax.bitcast_convert_type(magnitudes, jnp.int32)
+
+    def halve(step: int, found: Array) -> Array:
+        tried = found | (1 << (30 - step))
+        return jnp.where(jnp.sum(bits < tried) <= rank, tried, found)
+
+    found = jax.lax.fori_loop(0, 31, halve, jnp.zeros((), jnp.int32))
+    return jax.lax.bitcast_convert_type(found, jnp.float32)
+
+
+def _log_ratio(above: Array, below: Array) -> Array:
+    defined = (above > 0) & (below > 0)
+    ratio = jnp.where(defined, above, 1.0) / jnp.where(defined, below, 1.0)
+    return jnp.where(defined, jnp.log(ratio), jnp.nan)
+
+
+def _centred_ranks(x: Array) -> Array:
+    lower = jnp.sum(x[..., None, :] < x[..., :, None], axis=-1)
+    equal = jnp.sum(x[..., None, :] == x[..., :, None], axis=-1)
+    return lower + (equal - 1) / 2 - (x.shape[-1] - 1) / 2

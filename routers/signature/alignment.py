@@ -1,0 +1,87 @@
+"""Layers as power-method steps: do tokens turn toward one direction of a layer?
+
+For one head ``M = W_O W_V`` (column convention, ``y = W_O W_V x``). One layer's output
+leans to its leading left singular vector, where the gain is greatest; the same map
+applied over and over turns everything toward its dominant eigenvector.
+"""
+
+import jax
+import jax.numpy as jnp
+
+from routers.base import Array
+from routers.signature.collapse import normalize_rows
+
+SQUARINGS = 20
+"""M^(2^20): a ratio of eigenvalues up to 1 - 2e-5 dies out in float32."""
+
+RANK_ONE = 1e-3
+"""Largest part of the power that may lie beside its leading direction."""
+
+
+def dominant_direction(matrix: Array) -> Array:
+    """Unit eigenvector ``[D]`` of the one eigenvalue of greatest modulus.
+
+    By repeated squaring, without LAPACK, so it runs on any device and under vmap.
+
+    Args:
+      matrix: ``[D, D]``.
+
+    Returns:
+      The eigenvector up to sign; NaN where there is not *one* such real direction:
+      a zero or nilpotent matrix, a complex pair, a tie, or two eigenvalues so close
+      that the power is not of rank one.
+    """
+
+    def square(_: int, power: Array) -> Array:
+        product = jnp.dot(power, power, precision=jax.lax.Precision.HIGHEST)
+        # A nilpotent matrix leaves rounding only, which must not be blown up.
+        return _unit(jnp.where(jnp.abs(product) > 1e-30, product, 0.0))
+
+    power = _unit(matrix.astype(jnp.float32))
+    power = jax.lax.fori_loop(0, SQUARINGS, square, power)
+    column = jnp.argmax(jnp.sum(power**2, axis=0))
+    vector = power[:, column]
+    vector = vector / jnp.linalg.norm(vector)
+    beside = power - jnp.outer(vector, vector @ power)
+    single = jnp.linalg.norm(beside) < RANK_ONE * jnp.linalg.norm(power)
+    return jnp.where(single, vector, jnp.nan)
+
+
+def leading_left_vector(matrix: Array) -> Array:
+    """Left singular vector ``[D]`` of the greatest singular value, up to sign.
+
+    NaN where the greatest is not single (or the matrix is zero).
+    """
+    matrix = _unit(matrix.astype(jnp.float32))
+    gram = jnp.dot(matrix, matrix.T, precision=jax.lax.Precision.HIGHEST)
+    return dominant_direction(gram)
+
+
+def power_directions(circuits: Array) -> Array:
+    """Leading left singular vectors and dominant eigenvectors, ``[2, H, D]``.
+
+    Args:
+      circuits: ``W_O W_V`` of every head, ``[H, D, D]``.
+    """
+    both = (leading_left_vector, dominant_direction)
+    return jnp.stack([jax.vmap(direction)(circuits) for direction in both])
+
+
+def alignment(x: Array, direction: Array) -> Array:
+    """Mean over tokens of ``|cos|`` between a token and a direction, in [0, 1].
+
+    Args:
+      x: ``[T, D]``; rows of zeros have no direction and are left out.
+      direction: unit vector ``[D]``.
+
+    Returns:
+      Scalar; NaN where the direction is, or where all rows are zero.
+    """
+    cosine = jnp.abs(normalize_rows(x) @ direction)
+    counted = jnp.any(x != 0, axis=-1)
+    return jnp.sum(cosine * counted) / jnp.sum(counted)
+
+
+def _unit(matrix: Array) -> Array:
+    # By the largest entry: no square of an entry leaves float32's range.
+    return matrix / jnp.max(jnp.abs(matrix))

@@ -1,0 +1,201 @@
+"""The full set of measures of one layer on one sequence, by slash name.
+
+Taken once, where a sweep ends; `routers.signature.signature` is the part that the
+criterion needs at every measured step. docs/measures.md lists them all.
+"""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+
+from routers.base import Array, Geometry, Routing
+from routers.signature import (
+    CAUSAL,
+    alignment,
+    collapse,
+    concentration,
+    concentration_of,
+    contribution,
+    graphs,
+    hub_importance,
+    norms,
+    spectrum,
+    stratification_of,
+)
+from routers.signature.reduction import HUB
+
+GRAPH = "graph"
+POSITIONS = (CAUSAL, GRAPH)
+"""Kinds whose sources are the rows of the routed representation."""
+
+
+class Inside(struct.PyTreeNode):
+    """What a router knows beyond its `Routing`; None where it does not exist.
+
+    Attributes:
+      values: ``[H, S, K]``, with a head's output ``weights @ values``.
+      directions: unit vectors ``[2, H, D]`` from `alignment.power_directions`.
+      aware: weights ``[2, H, T, S]`` at norm awareness 0 and 1.
+    """
+
+    values: Array | None = None
+    directions: Array | None = None
+    aware: Array | None = None
+
+
+def full_signature(
+    routing: Routing,
+    output: Array,
+    geometry: Geometry,
+    inside: Inside,
+    mixed: Array | bool = True,
+) -> dict[str, Array]:
+    """All measures of one layer on one sequence or graph.
+
+    Args:
+      routing: with leading batch axis of 1.
+      output: the routed representation ``[1, T, D]``.
+      geometry: of the sequence.
+      inside: of the router, without batch axis.
+      mixed: whether the output was mixed by this routing; where it was not, only
+        measures of the routing itself are taken and the others are NaN.
+
+    Returns:
+      Measures by slash name, each ``[H]``; those of the whole layer are repeated
+      over heads. What the router or geometry does not have is absent.
+    """
+    of_routing = _of_routing(routing, geometry)
+    rest = functools.partial(_of_output, routing, output, geometry, inside)
+    nothing = jax.tree.map(
+        lambda value: jnp.full(value.shape, jnp.nan, value.dtype), jax.eval_shape(rest)
+    )
+    return of_routing | jax.lax.cond(mixed, rest, lambda: nothing)
+
+
+def _of_routing(routing: Routing, geometry: Geometry) -> dict[str, Array]:
+    weights = routing.weights[0]
+    measures = concentration_of(weights, geometry)
+    diagonal = concentration.diagonal_mass(weights)
+    return measures | {
+        HUB: concentration.hub(hub_importance(weights, geometry)),
+        "concentration/participation": concentration.participation(weights),
+        "concentration/perplexity": concentration.perplexity(weights),
+        "concentration/gini": concentration.gini(weights),
+        "concentration/row_peak": concentration.row_peak(weights),
+        "concentration/row_entropy": concentration.row_entropy(weights, geometry.mask),
+        "concentration/diagonal_mass": diagonal,
+        "concentration/sink_minus_diagonal": measures["concentration/hub_mass"]
+        - diagonal,
+        "spectrum/ratio": spectrum.spectral_ratio(weights),
+    }
+
+
+def _of_output(
+    routing: Routing, output: Array, geometry: Geometry, inside: Inside
+) -> dict[str, Array]:
+    weights, x = routing.weights[0], output[0].astype(jnp.float32)
+    hub = concentration.hub(hub_importance(weights, geometry))
+    layer = _forms(x, geometry)
+    layer["norms/massive_activation"] = norms.massive_activation(x)
+    measures = {name: value + 0 * hub for name, value in layer.items()}
+    if geometry.kind in POSITIONS:
+        measures |= _of_hub_position(x, hub, geometry)
+    measures |= _of_norms(routing, weights, hub, geometry)
+    return measures | _of_inside(inside, weights, x, hub)
+
+
+def _collapse_of(x: Array, prefix: str = "collapse") -> dict[str, Array]:
+    measures = {
+        **collapse.ranks(x),
+        "participation_ratio": collapse.participation_ratio(x),
+        "mean_cosine": collapse.mean_cosine(x),
+        "rank_one_residual": collapse.rank_one_residual(x),
+    }
+    return {f"{prefix}/{name}": value for name, value in measures.items()}
+
+
+def _graph_of(x: Array, edges: Array, prefix: str = "collapse") -> dict[str, Array]:
+    measures = {
+        "dirichlet_energy": graphs.dirichlet_energy(x, edges),
+        "relative_dirichlet_energy": graphs.relative_dirichlet_energy(x, edges),
+        "mean_average_distance": graphs.mean_average_distance(x, edges),
+    }
+    return {f"{prefix}/{name}": value for name, value in measures.items()}
+
+
+def _forms(x: Array, geometry: Geometry) -> dict[str, Array]:
+    """Collapse of ``x`` as it is and with all rows at length 1, scalars."""
+    measures: dict[str, Array] = {}
+    for form, prefix in (
+        (x, "collapse"),
+        (collapse.normalize_rows(x), "collapse/unit_rows"),
+    ):
+        measures |= _collapse_of(form, prefix)
+        if geometry.kind == GRAPH:
+            measures |= _graph_of(form, graphs.edges(geometry), prefix)
+    return measures
+
+
+def _of_hub_position(x: Array, hub: Array, geometry: Geometry) -> dict[str, Array]:
+    """Collapse without the hub's row, and the hub's features against the rest."""
+    measures = {}
+    if x.shape[0] > 1:
+
+        def without(source: Array) -> dict[str, Array]:
+            rest = collapse.without_row(x, source)
+            found = _collapse_of(rest, "collapse/without_hub")
+            if geometry.kind == GRAPH:
+                edges = collapse.without_row(graphs.edges(geometry), source)
+                edges = collapse.without_row(edges.T, source).T
+                found |= _graph_of(rest, edges, "collapse/without_hub")
+            return found
+
+        measures = jax.vmap(without)(hub)
+    for name, function in (
+        ("hub_feature_norm", norms.feature_norm),
+        ("hub_negative_aware_norm", norms.negative_aware_norm),
+    ):
+        of_rows = jnp.broadcast_to(function(x)[None], (hub.shape[0], x.shape[0]))
+        measures[f"norms/{name}"] = norms.hub_against_rest(of_rows, hub)
+    return measures
+
+
+def _of_norms(
+    routing: Routing, weights: Array, hub: Array, geometry: Geometry
+) -> dict[str, Array]:
+    measures: dict[str, Array] = {}
+    if routing.key_norms is not None:
+        measures |= stratification_of(routing.key_norms[0], hub)
+        excess = concentration.excess_of_sources(weights, geometry.mask)
+        correlation = norms.rank_correlation(routing.key_norms[0], excess)
+        measures["norms/key_mass_correlation"] = correlation
+    if routing.value_norms is not None:
+        ratio = norms.hub_log_ratio(routing.value_norms[0], hub)
+        measures["norms/hub_value_log_ratio"] = ratio
+    return measures
+
+
+def _of_inside(
+    inside: Inside, weights: Array, x: Array, hub: Array
+) -> dict[str, Array]:
+    measures: dict[str, Array] = {}
+    if inside.values is not None:
+        omega = contribution.contributions(weights, inside.values)
+        measures |= {
+            "contribution/hub_share": contribution.share_of_source(omega, hub),
+            "contribution/output_length": contribution.output_length(
+                weights, inside.values
+            ),
+        }
+    if inside.directions is not None:
+        for name, of_heads in zip(
+            ("left_vector", "eigenvector"), inside.directions, strict=True
+        ):
+            aligned = jax.vmap(alignment.alignment, (None, 0))(x, of_heads)
+            measures[f"alignment/{name}"] = aligned
+    if inside.aware is not None:
+        divergence = norms.jensen_shannon(inside.aware[0], inside.aware[1])
+        measures["norms/awareness_divergence"] = divergence
+    return measures

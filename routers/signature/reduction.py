@@ -1,0 +1,46 @@
+"""How the full set of measures becomes one number of the model each."""
+
+from routers.signature import REDUCE
+
+HUB = "concentration/hub"
+
+_LEAST = frozenset(
+    {
+        "participation",
+        "perplexity",
+        "row_entropy",
+        "ratio",
+        "effective_rank",
+        "stable_rank",
+        "participation_ratio",
+        "rank_one_residual",
+        "dirichlet_energy",
+        "relative_dirichlet_energy",
+        "mean_average_distance",
+        "output_length",
+    }
+)
+_TWO_SIDED = frozenset(
+    {
+        "sink_minus_diagonal",
+        "hub_key_log_ratio",
+        "hub_value_log_ratio",
+        "hub_feature_norm",
+        "hub_negative_aware_norm",
+        "key_mass_correlation",
+        "hub_share",
+    }
+)
+
+
+def reduction(name: str) -> str | None:
+    """How a measure becomes the model's one number, as in `REDUCE`.
+
+    Spread takes its least value, what has two sides its largest magnitude, all else
+    its largest value; the index of a hub has no such number.
+    """
+    if name == HUB:
+        return None
+    last = name.split("/")[-1]
+    extreme = "min" if last in _LEAST else "absmax" if last in _TWO_SIDED else "max"
+    return REDUCE.get(name, extreme)

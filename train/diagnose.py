@@ -1,0 +1,235 @@
+"""The full signature of one member under every diagnostic null, in one program.
+
+The variants are rows of arrays and take turns through one forward pass, so compiling
+and memory do not grow with their number. What a null changes is reached by
+intercepting the routers' own stages: ``project`` for features, ``route`` for logits.
+The change is made in every layer, and later layers read what earlier ones made of it,
+as under the nulls made by knobs.
+"""
+
+import zlib
+from collections.abc import Callable
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from flax import struct
+
+from routers.base import Array, Geometry, Knobs, Router, Routing
+from routers.signature.alignment import power_directions
+from routers.signature.diagnostic import change, random_routing, read_role
+from routers.signature.full import (
+    POSITIONS,
+    Inside,
+    full_signature,
+)
+from routers.signature.nulls import Variant, scaled_knobs
+from train.backbone import Backbone
+
+AWARENESS = "norm_awareness"
+
+
+class Sources(struct.PyTreeNode):
+    """What variants choose from.
+
+    Attributes:
+      params: of the member, of the same seed trained at the neutral value, and at
+        step 0.
+      geometry: of one sequence or graph.
+      rewired: of the rewired graph; elsewhere the same.
+    """
+
+    params: tuple[Any, Any, Any]
+    geometry: Geometry
+    rewired: Geometry
+
+
+def diagnose(
+    model: Backbone,
+    slot: str,
+    variants: tuple[Variant, ...],
+    sources: Sources,
+    knobs: Knobs,
+    inputs: Array,
+    key: Array,
+) -> dict[str, Array]:
+    """Measures one member under every variant, one sequence at a time.
+
+    Args:
+      model: the network; static.
+      slot: whose routers are measured; static.
+      variants: from `routers.signature.nulls.diagnostic_variants`; static.
+      sources: parameters and geometries.
+      knobs: the member's, by slot.
+      inputs: tokens int32 ``[E, T]`` or features ``[E, T, F]``.
+      key: of all shuffles and draws; every sequence gets its own.
+
+    Returns:
+      Every measure of `full_signature` as ``[R, E, L, H]``, R counting the variants.
+    """
+    changes = sorted({variant.change for variant in variants} - {""})
+    rows = {
+        "knobs": scaled_knobs(
+            knobs,
+            tuple(variant.content for variant in variants),
+            tuple(variant.brake for variant in variants),
+        ),
+        "params": jnp.asarray([variant.params for variant in variants]),
+        "change": jnp.asarray(
+            [changes.index(v.change) + 1 if v.change else 0 for v in variants]
+        ),
+        "deviation": jnp.asarray([variant.deviation for variant in variants]),
+        "shuffled": jnp.asarray([variant.shuffled for variant in variants]),
+        "rewired": jnp.asarray([variant.rewired for variant in variants]),
+    }
+
+    # Once for each set of parameters, not for every sequence and variant.
+    directions = [
+        _directions(model, slot, params, knobs, sources.geometry, inputs[:1])
+        for params in sources.params
+    ]
+
+    def of_variant(row: dict[str, Any]) -> dict[str, Array]:
+        choices = [
+            lambda pair=pair: pair
+            for pair in zip(sources.params, directions, strict=True)
+        ]
+        params, leading = jax.lax.switch(row["params"], choices)
+        geometry: Geometry = jax.tree.map(
+            lambda plain, other: jnp.where(row["rewired"], other, plain),
+            sources.geometry,
+            sources.rewired,
+        )
+
+        def on_sequence(pair: tuple[Array, Array]) -> dict[str, Array]:
+            one, own = pair
+            order = jax.random.permutation(own, one.shape[0])
+            order = jnp.where(row["shuffled"], order, jnp.arange(one.shape[0]))
+            stages = _Stages(slot, tuple(changes), row["change"], row["deviation"], own)
+            with nn.intercept_methods(stages):
+                outputs: Any = model.apply(
+                    {"params": params}, one[order][None], geometry, row["knobs"]
+                )
+            on, traces = outputs[1][slot]
+            insides = [Inside()] * len(traces)
+            if on.kind in POSITIONS:
+                insides = [
+                    inside.replace(directions=vectors)
+                    for inside, vectors in zip(stages.insides, leading, strict=True)
+                ]
+            layers = [
+                full_signature(
+                    trace.routing, trace.output, on, inside, row["deviation"] == 0
+                )
+                for trace, inside in zip(traces, insides, strict=True)
+            ]
+            return jax.tree.map(lambda *values: jnp.stack(values), *layers)
+
+        return jax.lax.map(on_sequence, (inputs, jax.random.split(key, len(inputs))))
+
+    return jax.lax.map(of_variant, rows)
+
+
+def _directions(
+    model: Backbone,
+    slot: str,
+    params: Any,
+    knobs: Knobs,
+    geometry: Geometry,
+    inputs: Array,
+) -> list[Array | None]:
+    """Power-method directions ``[2, H, D]`` of every use of a router, or None."""
+    found: list[Array | None] = []
+
+    def look(
+        stage: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        context: nn.module.InterceptorContext,
+    ) -> Any:
+        router = context.module
+        ours = isinstance(router, Router) and router.slot == slot
+        if ours and context.method_name == "route":
+            circuits = router.circuits()
+            found.append(None if circuits is None else power_directions(circuits))
+        return stage(*args, **kwargs)
+
+    with nn.intercept_methods(look):
+        model.apply({"params": params}, inputs, geometry, knobs)  # compiled away
+    return found
+
+
+class _Stages:
+    """Interceptor of one slot's routers: changes features and logits, looks inside."""
+
+    def __init__(
+        self,
+        slot: str,
+        changes: tuple[str, ...],
+        index: Array,
+        deviation: Array,
+        key: Array,
+    ) -> None:
+        self._slot, self._changes, self._index = slot, changes, index
+        self._deviation, self._key = deviation, key
+        self.insides: list[Inside] = []
+
+    def __call__(
+        self,
+        stage: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        context: nn.module.InterceptorContext,
+    ) -> Any:
+        router, method = context.module, context.method_name
+        if not isinstance(router, Router) or router.slot != self._slot:
+            return stage(*args, **kwargs)
+        own = jax.random.fold_in(
+            self._key, zlib.crc32("/".join(router.path).encode()) % 2**31
+        )
+        if method == "project":
+            return self._changed(router, stage(*args, **kwargs), own)
+        if method == "route":
+            routing = stage(*args, **kwargs)
+            self.insides.append(_inside(router, stage, *args))
+            return self._drawn(routing, args[1], own)
+        return stage(*args, **kwargs)
+
+    def _changed(self, router: Router, features: Any, key: Array) -> Any:
+        branches = [lambda: features]
+        for name in self._changes:
+            branches.append(
+                lambda name=name: change(name, router.roles, features, key)  # type: ignore[misc]
+            )
+        return jax.lax.switch(self._index, branches)
+
+    def _drawn(self, routing: Routing, geometry: Geometry, key: Array) -> Routing:
+        heads = routing.weights.shape[1]
+        if routing.weights.shape[2:] != geometry.mask.shape:
+            return routing  # rows are gathered from several calls
+        drawn = random_routing(key, geometry.mask, heads, self._deviation)
+        use = self._deviation > 0
+        return routing.replace(weights=jnp.where(use, drawn[None], routing.weights))
+
+
+def _inside(
+    router: Router,
+    route: Callable[..., Routing],
+    features: Any,
+    geometry: Geometry,
+    knobs: Knobs,
+) -> Inside:
+    values, aware = None, None
+    if "value" in router.roles:
+        values = jnp.moveaxis(read_role(features, router.roles["value"])[0], 1, 0)
+    if AWARENESS in router.knobs:
+        aware = jnp.stack(
+            [
+                route(
+                    features, geometry, {**knobs, AWARENESS: jnp.float32(value)}
+                ).weights[0]
+                for value in (0.0, 1.0)
+            ]
+        )
+    return Inside(values=values, aware=aware)
