@@ -4,7 +4,20 @@
     onset sweep --config=configs/graph_attention.py:v2 --workdir=runs/gatv2
     onset sweep --config=configs/graph_attention.py:full --workdir=runs/gat_full
 
-RESULTS
+Time on 2 CPU cores: 100 s (``v1``). What comes out (GAT, 8 seeds): hubs of 5 to 10
+times an even share at a weak brake against an untrained null of 6, so 4 to 7 of 8 seeds
+collapse up to brake .17, 3/8 at .53 and none from .95 on: critical brake .41, 95 %
+interval .12 to .70. The effective rank is never below its uniform null, which is 1:
+averaging the whole graph. Keys in the sense of a norm do not exist. Held-out loss is
+3.7 nats at brake 0 and below .001 from .5 to 3: all 200 nodes are within two hops, so
+without the brake the network has to learn the 100 training nodes by heart.
+``full`` goes on to brake 100: at 10 hubs were back in 4/4 seeds of the search, presumably because
+training raises the scores above the brake.
+GATV2
+
+Search (4 seeds, 600 steps; collapsed at brakes 0, .1, 1, 10): with an MLP, all matrices
+sd .1, 0/8 up to 5 and 2/8 at 10; without, sd .1: 1/4 1/4 0/4 0/4; Glorot's scales: 4/4
+4/4 0/4 4/4, the default. Embedding .5 and router .3: excess 26, but 31 untrained.
 """
 
 from ml_collections import ConfigDict

@@ -19,7 +19,7 @@ def get_config(preset: str = "default") -> ConfigDict:
     config.model.mlp_ratio = 0
     config.model.init.router = 0.02
     config.train.batch = 8
-    config.train.steps = 2000
+    config.train.steps = 4000
     if preset == "default":
         config.sweep.num, config.sweep.seeds = 7, 4
     return config

@@ -292,7 +292,7 @@ def _routing(examples: list[tuple[str, np.ndarray]]) -> Any:
             matrix, cmap="Blues", vmin=0, vmax=1, interpolation="nearest"
         )
         axes.set_title(title)
-        axes.set_xlabel("source position")
-    panels[0][0].set_ylabel("query position")
+        axes.set_xlabel("source")
+    panels[0][0].set_ylabel("query")
     figure.colorbar(image, ax=list(panels[0]), label="routing weight", shrink=0.8)
     return figure
