@@ -159,17 +159,19 @@ class RWKV4(Router):
         """Key, value and receptance of ``x [B, S, D]``, each ``[B, S, H, K]``."""
         batch, length, width = x.shape
         dtype, heads = self.config.dtype, self.config.heads
-        x, kvr = x.astype(dtype), self.kvr
-        if self.config.token_shift:
-            # The mixing weights scale rows of the matrices in place of the inputs:
-            # one product, and no mixed copy of x for each of the three.
-            present = self.time_mix.reshape(3, width, 1)
-            kvr = jnp.concatenate([present * kvr, (1 - present) * kvr], axis=1)
-            x = jnp.concatenate([x, shift_tokens(x)], axis=-1)
-        fused = jnp.moveaxis(kvr.astype(dtype), 0, 1).reshape(-1, 3 * width)
-        flat = x.reshape(batch * length, -1) @ fused
+        x, kvr = x.astype(dtype), self.kvr.astype(dtype)
         shape = (batch, length, heads, width // heads)
-        parts = jnp.split(flat, 3, axis=-1)
+        if not self.config.token_shift:
+            fused = jnp.moveaxis(kvr, 0, 1).reshape(width, 3 * width)
+            parts = jnp.split(x.reshape(-1, width) @ fused, 3, axis=-1)
+            return RWKV4Features(*(part.reshape(shape) for part in parts))
+        # x mixed with the position before it, three times; written as one difference
+        # and three products, and no [3, B, T, D]: both cost time and memory.
+        change = shift_tokens(x) - x
+        parts = [
+            (x + change * (1 - present).astype(dtype)).reshape(-1, width) @ matrix
+            for present, matrix in zip(self.time_mix, kvr, strict=True)
+        ]
         return RWKV4Features(*(part.reshape(shape) for part in parts))
 
     def route(

@@ -19,6 +19,7 @@ their greatest log-weight; the factor, at most 1, is the only thing exponentiate
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import jax
@@ -26,11 +27,14 @@ import jax.numpy as jnp
 
 from routers.base import Array
 
-ROW = 16  # positions; 8 to 32 are alike on CPU, 64 and more slower
+ROW = 8  # positions, a power of 2; on CPU 16 is as fast and 4 slower
 EMPTY = -1e30  # log-weight of nothing: finite, so that differences are never NaN
 
 Sums = tuple[Array, ...]
 """Sums and, last, the log-weight that they are relative to."""
+
+Shift = Callable[[int, Sums], Sums]
+"""Moves sums by a number of positions."""
 
 
 def empty_state(batch: int, channels: int) -> Sums:
@@ -56,11 +60,10 @@ def run_rows(
       divides T or T is less than it.
     """
     batch, length, channels = key.shape
-    row = min(ROW, length)
-    padding = [(0, 0), (0, -length % row), (0, 0)]
+    padding = [(0, 0), (0, -length % ROW), (0, 0)]
 
     def fold(x: Array) -> Array:  # [B T / ROW, ROW, D]
-        return jnp.pad(x.astype(jnp.float32), padding).reshape(-1, row, channels)
+        return jnp.pad(x.astype(jnp.float32), padding).reshape(-1, ROW, channels)
 
     y, state = _rows(fold(key), fold(value), bonus, decay, state)
     return y.reshape(batch, -1, channels)[:, :length], state
@@ -83,14 +86,12 @@ def _forward(
 
     def absorb(place: Array, sums: Sums) -> Sums:
         new = (_at(value, place), 1.0, _at(key, place))
-        return _merge(_later(sums, decay), new)
+        return _merge(_later(1, sums, decay), new)
 
-    sums = state
-    if rows > batch:
-        sums = jax.lax.fori_loop(0, row, absorb, empty_state(rows, channels))
-        sums = _carry_across(
-            sums, state, lambda sums: _later(sums, row * decay), reverse=False
-        )
+    later = partial(_later, decay=decay)
+    across = _by_rows(later, row)
+    of_rows = _sum_rows((value, jnp.ones_like(key), key), later, reverse=False)
+    sums = _enter_rows(of_rows, state, across, reverse=False)
 
     def step(place: Array, loop: tuple[Sums, Array, Array]) -> Any:
         sums, y, total = loop
@@ -119,23 +120,18 @@ def _backward(saved: Any, cotangents: tuple[Array, Sums]) -> tuple[Any, ...]:
     batch = last.shape[0]
 
     def absorb(sums: Sums, grad: Array, y: Array, total: Array) -> Sums:
-        return _merge(_earlier(sums, 1, decay), (grad, grad * y, 0.0, 0.0, -total))
+        return _merge(_earlier(1, sums, decay), (grad, grad * y, 0.0, 0.0, -total))
 
     # The state that leaves is one more query, after the last position.
     none = jnp.zeros_like(last)
     start: Sums = (of_numerator, -of_denominator, none, none, -last)
-    zero, _, least = empty_state(rows, channels)
-    sums = start
-    if rows > batch:
-
-        def collect(step: Array, sums: Sums) -> Sums:
-            place = row - 1 - step
-            return absorb(sums, _at(grad, place), _at(y, place), _at(total, place))
-
-        sums = jax.lax.fori_loop(0, row, collect, (zero, zero, zero, zero, least))
-        sums = _carry_across(
-            sums, start, lambda sums: _earlier(sums, row, decay), reverse=True
-        )
+    zero = jnp.zeros((rows, channels), jnp.float32)
+    earlier = partial(_earlier, decay=decay)
+    nothing = jnp.zeros_like(key)
+    queries = (grad, grad * y, nothing, nothing, -total)
+    across = _by_rows(earlier, row)
+    of_rows = _sum_rows(queries, earlier, reverse=True)
+    sums = _enter_rows(of_rows, start, across, reverse=True)
 
     def step(step: Array, loop: Any) -> Any:
         place = row - 1 - step
@@ -176,12 +172,12 @@ def _put(whole: Array, part: Array, place: Array) -> Array:
     return jax.lax.dynamic_update_index_in_dim(whole, part, place, 1)
 
 
-def _later(sums: Sums, decay: Array) -> Sums:
-    """The forward sums as they count some steps of decay later."""
-    return *sums[:-1], sums[-1] - decay
+def _later(steps: int, sums: Sums, decay: Array) -> Sums:
+    """The forward sums as they count some steps later."""
+    return *sums[:-1], sums[-1] - steps * decay
 
 
-def _earlier(sums: Sums, steps: int, decay: Array) -> Sums:
+def _earlier(steps: int, sums: Sums, decay: Array) -> Sums:
     """The backward sums as they count some steps earlier, where every lag is longer."""
     a, b, delayed_a, delayed_b, top = sums
     return a, b, delayed_a + steps * a, delayed_b + steps * b, top - steps * decay
@@ -196,27 +192,51 @@ def _merge(old: Sums, new: tuple[Any, ...]) -> Sums:
     return *sums, jnp.maximum(old[-1], new[-1])
 
 
-def _carry_across(
-    sums: Sums, start: Sums, shift: Callable[[Sums], Sums], reverse: bool
-) -> Sums:
-    """What reaches each row ``[R, D]``, of the rows' own sums and the sequence's start.
+def _by_rows(shift: Shift, row: int) -> Shift:
+    return lambda rows, sums: shift(row * rows, sums)
+
+
+def _sum_rows(sums: Sums, shift: Shift, reverse: bool) -> Sums:
+    """Sums of each row's positions ``[R, ROW, D]``, at its end: ``[R, D]``.
+
+    Half of the positions is moved onto the other until one is left. Reversed, the sums
+    are those at the row's start.
+    """
+    while (half := sums[0].shape[1] // 2) > 0:
+        first = tuple(x[:, :half] for x in sums)
+        second = tuple(x[:, half:] for x in sums)
+        far, near = (second, first) if reverse else (first, second)
+        sums = _merge(shift(half, far), near)
+    return tuple(x[:, 0] for x in sums)
+
+
+def _enter_rows(sums: Sums, start: Sums, shift: Shift, reverse: bool) -> Sums:
+    """What enters each row ``[R, D]``: the rows before it and the sequence's start.
 
     Args:
       sums: of every row alone ``[R, D]``, R = B times rows of a sequence.
       start: what enters a sequence ``[B, D]``.
-      shift: moves sums past a whole row.
+      shift: moves sums past a number of rows.
       reverse: from the last row to the first.
     """
     batch, channels = start[-1].shape
-
-    def advance(carried: Sums, own: Sums) -> tuple[Sums, Sums]:
-        return _merge(shift(carried), own), carried
-
-    by_row = jax.tree.map(
-        lambda x: jnp.moveaxis(x.reshape(batch, -1, channels), 1, 0), sums
-    )
-    _, reaching = jax.lax.scan(advance, start, by_row, reverse=reverse)
-    return jax.tree.map(lambda x: jnp.moveaxis(x, 0, 1).reshape(-1, channels), reaching)
+    by_row = (x.reshape(batch, -1, channels) for x in sums)
+    if reverse:
+        pairs = zip(by_row, start, strict=True)
+        sums = tuple(jnp.append(x[:, 1:], x0[:, None], 1) for x, x0 in pairs)
+    else:
+        pairs = zip(by_row, start, strict=True)
+        sums = tuple(jnp.append(x0[:, None], x[:, :-1], 1) for x, x0 in pairs)
+    rows, distance = sums[0].shape[1], 1
+    while distance < rows:  # each pass doubles how far a row has looked
+        seen = shift(distance, sums)
+        cut = slice(distance, None) if reverse else slice(None, -distance)
+        pad = [(0, 0), (0, distance) if reverse else (distance, 0), (0, 0)]
+        reached = (jnp.pad(x[:, cut], pad) for x in seen[:-1])
+        top = jnp.pad(seen[-1][:, cut], pad, constant_values=EMPTY)
+        sums = _merge((*reached, top), sums)
+        distance *= 2
+    return tuple(x.reshape(-1, channels) for x in sums)
 
 
 def _of_row(sums: Sums, batch: int, index: int) -> Sums:

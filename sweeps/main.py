@@ -16,7 +16,7 @@ from ml_collections import ConfigDict, config_flags
 COMMANDS = {
     "sweep": "train one router at many knob values and seeds, and map the onset",
     "check": "run the executable contract on a router, ours or yours",
-    "bench": "time a sweep's training against a plain PyTorch loop",
+    "bench": "time training against a plain PyTorch loop or a plain scan",
 }
 BAD_INPUT, INTERRUPTED = 2, 130
 
