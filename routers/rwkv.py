@@ -85,7 +85,15 @@ def weighted_means(key: Array, value: Array, bonus: Array, decay: Array) -> Arra
     ``[H, K]``.
     """
     state = empty_state(key.shape[0], bonus.size)
-    return continued_means(key, value, bonus, decay, state)[0]
+    if key.shape[1] <= SEGMENT:
+        return continued_means(key, value, bonus, decay, state)[0]
+
+    def step(params: Any, state: Any, x: Any) -> Any:
+        (key, value), (bonus, decay) = x, params
+        means, state = continued_means(key, value, bonus, decay, state)
+        return state, means
+
+    return scan_segments(step, (bonus, decay), state, (key, value), SEGMENT)
 
 
 def continued_means(

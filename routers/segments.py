@@ -13,10 +13,10 @@ import jax.numpy as jnp
 
 from routers.base import Array
 
-Step = Callable[[Any, Any, Array], tuple[Any, Array]]
+Step = Callable[[Any, Any, Any], tuple[Any, Array]]
 
 
-def scan_segments(step: Step, params: Any, carry: Any, x: Array, length: int) -> Array:
+def scan_segments(step: Step, params: Any, carry: Any, x: Any, length: int) -> Array:
     """Outputs of a recurrence along x, computed again in the backward pass.
 
     Args:
@@ -24,49 +24,61 @@ def scan_segments(step: Step, params: Any, carry: Any, x: Array, length: int) ->
         must not close over values that are differentiated or mapped over.
       params: pytree of float arrays, all that the step depends on otherwise.
       carry: pytree of float arrays, the state before the first segment.
-      x: ``[B, T, ...]``. Where segments do not divide T the last is filled up with
-        zeros, and what it yields there is cut.
+      x: pytree of float arrays ``[B, T, ...]``. Where segments do not divide T the
+        last is filled up with zeros, and what it yields there is cut.
       length: positions of a segment.
 
     Returns:
       y ``[B, T, ...]``; the last carry is not returned.
     """
-    queries = x.shape[1]
-    padding = [(0, 0), (0, -queries % length)] + [(0, 0)] * (x.ndim - 2)
-    return _scan(step, length, params, carry, jnp.pad(x, padding))[:, :queries]
+    queries = _positions(x)
+
+    def fill_up(x: Array) -> Array:
+        return jnp.pad(x, [(0, 0), (0, -queries % length)] + [(0, 0)] * (x.ndim - 2))
+
+    return _scan(step, length, params, carry, jax.tree.map(fill_up, x))[:, :queries]
 
 
-def _cut(x: Array, index: Array, length: int) -> Array:
-    return jax.lax.dynamic_slice_in_dim(x, index * length, length, 1)
+def _positions(x: Any) -> int:
+    return int(jax.tree.leaves(x)[0].shape[1])
 
 
-def _put(whole: Array, part: Array, index: Array) -> Array:
-    start = index * part.shape[1]
-    return jax.lax.dynamic_update_slice_in_dim(whole, part, start, 1)
+def _cut(x: Any, index: Array | int, length: int) -> Any:
+    return jax.tree.map(
+        lambda x: jax.lax.dynamic_slice_in_dim(x, index * length, length, 1), x
+    )
+
+
+def _put(whole: Any, part: Any, index: Array) -> Any:
+    def put(whole: Array, part: Array) -> Array:
+        start = index * part.shape[1]
+        return jax.lax.dynamic_update_slice_in_dim(whole, part, start, 1)
+
+    return jax.tree.map(put, whole, part)
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(0, 1))
-def _scan(step: Step, length: int, params: Any, carry: Any, x: Array) -> Array:
+def _scan(step: Step, length: int, params: Any, carry: Any, x: Any) -> Array:
     return _forward(step, length, params, carry, x)[0]
 
 
 def _forward(
-    step: Step, length: int, params: Any, carry: Any, x: Array
+    step: Step, length: int, params: Any, carry: Any, x: Any
 ) -> tuple[Array, Any]:
-    segments = jnp.arange(x.shape[1] // length)
-    one = jax.eval_shape(step, params, carry, x[:, :length])[1]
-    y = jnp.zeros((one.shape[0], x.shape[1], *one.shape[2:]), one.dtype)
+    positions = _positions(x)
+    one = jax.eval_shape(step, params, carry, _cut(x, 0, length))[1]
+    y = jnp.zeros((one.shape[0], positions, *one.shape[2:]), one.dtype)
 
     def advance(state: tuple[Any, Array], index: Array) -> Any:
         carry, y = state
         after, part = step(params, carry, _cut(x, index, length))
         return (after, _put(y, part, index)), carry
 
-    (_, y), carries = jax.lax.scan(advance, (carry, y), segments)
+    (_, y), carries = jax.lax.scan(advance, (carry, y), jnp.arange(positions // length))
     return y, (params, carries, x)
 
 
-def _backward(step: Step, length: int, saved: Any, dy: Array) -> tuple[Any, Any, Array]:
+def _backward(step: Step, length: int, saved: Any, dy: Array) -> tuple[Any, Any, Any]:
     params, carries, x = saved
 
     def retreat(state: Any, now: Any) -> tuple[Any, None]:
@@ -78,9 +90,11 @@ def _backward(step: Step, length: int, saved: Any, dy: Array) -> tuple[Any, Any,
         return (dparams, dcarry, _put(dx, part, index)), None
 
     dcarry = jax.tree.map(lambda c: jnp.zeros_like(c[0]), carries)
-    nothing = (jax.tree.map(jnp.zeros_like, params), dcarry, jnp.zeros_like(x))
-    segments = jnp.arange(x.shape[1] // length)
-    grads, _ = jax.lax.scan(retreat, nothing, (carries, segments), reverse=True)
+    dparams, dx = jax.tree.map(jnp.zeros_like, (params, x))
+    segments = jnp.arange(_positions(x) // length)
+    grads, _ = jax.lax.scan(
+        retreat, (dparams, dcarry, dx), (carries, segments), reverse=True
+    )
     return grads
 
 

@@ -18,6 +18,7 @@ from ml_collections import ConfigDict
 from rich.console import Console
 from rich.table import Table
 
+from routers import ROUTERS
 from routers.base import Array, Geometry, Router, causal_geometry, neutral_knobs
 from sweeps.plain_scan import PLAIN
 from sweeps.settings import read_routers
@@ -55,16 +56,17 @@ def bench_mixing(config: ConfigDict, length: int, lengths: Sequence[int]) -> Non
     Raises:
       ValueError: a length below 1, fewer than two lengths, or no peer.
     """
-    for value in (length, *lengths):
-        if value < 1:
-            raise ValueError(f"length {value}: at least 1")
-    if len(set(lengths)) < 2:
-        raise ValueError(f"--lengths={','.join(map(str, lengths))}: at least two")
+    listed = ",".join(map(str, lengths))
+    if length < 1:
+        raise ValueError(f"--length={length}: at least 1")
+    if len(set(lengths)) < 2 or min(lengths) < 1:
+        raise ValueError(f"--lengths={listed}: at least two, each at least 1")
     router, settings = read_routers(config)["token"]
     if router not in PLAIN:
-        known = ", ".join(sorted(known.__name__ for known in PLAIN))
+        names = (name for name, (known, _) in ROUTERS.items() if known in PLAIN)
+        known = ", ".join(names)
         raise ValueError(
-            f"router.name={config.router.name!r}: no plain-scan peer; only {known} have"
+            f"router.name={config.router.name!r}: no plain-scan peer; accepted: {known}"
         )
     width = config.model.width
     ours, plain = router(width, settings), PLAIN[router](width, settings)
