@@ -11,8 +11,8 @@ interval .12 to .70. The effective rank is never below its uniform null, which i
 averaging the whole graph. Keys in the sense of a norm do not exist. Held-out loss is
 3.7 nats at brake 0 and below .001 from .5 to 3: all 200 nodes are within two hops, so
 without the brake the network has to learn the 100 training nodes by heart.
-``full`` goes on to brake 100: at 10 hubs were back in 4/4 seeds of the search, presumably because
-training raises the scores above the brake.
+``full`` goes on to brake 100: at 10 hubs were back in 4/4 seeds of the search,
+presumably because training raises the scores above the brake.
 GATV2
 
 Search (4 seeds, 600 steps; collapsed at brakes 0, .1, 1, 10): with an MLP, all matrices

@@ -163,6 +163,10 @@ class Router(nn.Module):
         """
         return None
 
+    def forward(self, x: Array, geometry: Geometry, knobs: Knobs) -> Array:
+        """The output ``y [B, T, D]`` from ``x [B, S, D]``: `mix` of `project`."""
+        return self.mix(self.project(x), geometry, knobs)
+
     def __call__(
         self, x: Array, geometry: Geometry, knobs: Knobs
     ) -> tuple[Array, Routing]:
@@ -180,9 +184,8 @@ class Router(nn.Module):
           ValueError: geometry kind, axis shape or knob names do not fit.
         """
         check_call(self, x, geometry, knobs)
-        features = self.project(x)
-        y = self.mix(features, geometry, knobs)
-        return y, self.route(features, geometry, knobs)
+        y = self.forward(x, geometry, knobs)
+        return y, self.route(self.project(x), geometry, knobs)
 
 
 def check_call(router: Router, x: Array, geometry: Geometry, knobs: Knobs) -> None:

@@ -37,8 +37,7 @@ def checkpointed_scan(
     """`jax.lax.scan` that stores one carry a chunk and recomputes the rest.
 
     Backward memory is ``T / chunk`` carries and one chunk's intermediates in place of
-    T of both. Whether it is also faster depends on the step: Mamba-1's was, RWKV-4's
-    was not.
+    T of both.
 
     Args:
       step: as in `jax.lax.scan`.

@@ -32,11 +32,12 @@ import jax.numpy as jnp
 from flax import struct
 
 from routers.base import Array, Geometry, Knob, Knobs, Router, Routing, head_norms
-from routers.decay import checkpointed_scan, require_whole_sequences
-from routers.recurrence import (
-    decay_ramp,
-    shift_tokens,
-)
+from routers.decay import require_whole_sequences
+from routers.recurrence import decay_ramp, shift_tokens
+from routers.rwkv_scan import Sums, empty_state, run_rows
+from routers.segments import scan_segments
+
+SEGMENT = 128  # positions whose intermediates the backward pass holds at once
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,27 +81,30 @@ def initial_bonus(_: Array, shape: tuple[int, ...]) -> Array:
 def weighted_means(key: Array, value: Array, bonus: Array, decay: Array) -> Array:
     """``sum_j A_ij v_j`` by the recurrence, float32 ``[B, T, H, K]``.
 
-    Sums are held relative to the greatest log-weight so far. Key (float32) and value
-    are ``[B, T, H, K]``, bonus and decay, with the brake in it, ``[H, K]``.
+    Key and value are ``[B, T, H, K]``, bonus and decay, with the brake in it,
+    ``[H, K]``.
     """
-    bonus, decay = bonus[None], decay[None]
-    xs = jax.tree.map(lambda x: jnp.moveaxis(x, 1, 0), (key, value))
-    zero = jnp.zeros(xs[0].shape[1:], jnp.float32)
+    state = empty_state(key.shape[0], bonus.size)
+    if key.shape[1] <= SEGMENT:
+        return continued_means(key, value, bonus, decay, state)[0]
 
-    def step(carry: tuple[Array, ...], xs: tuple[Array, Array]) -> Any:
-        numerator, denominator, top = carry
-        key, value = xs[0], xs[1].astype(jnp.float32)
-        # The shifts cancel in the ratio, so gradients need not pass through them.
-        reading = jax.lax.stop_gradient(jnp.maximum(top, key + bonus))
-        past, own = jnp.exp(top - reading), jnp.exp(key + bonus - reading)
-        y = (past * numerator + own * value) / (past * denominator + own)
-        after = jax.lax.stop_gradient(jnp.maximum(top - decay, key))
-        kept, new = jnp.exp(top - decay - after), jnp.exp(key - after)
-        carry = (kept * numerator + new * value, kept * denominator + new, after)
-        return carry, y
+    def step(params: Any, state: Any, x: Any) -> Any:
+        (key, value), (bonus, decay) = x, params
+        means, state = continued_means(key, value, bonus, decay, state)
+        return state, means
 
-    means = checkpointed_scan(step, (zero, zero, zero - jnp.inf), xs)
-    return jnp.moveaxis(means, 0, 1)
+    return scan_segments(step, (bonus, decay), state, (key, value), SEGMENT)
+
+
+def continued_means(
+    key: Array, value: Array, bonus: Array, decay: Array, state: Sums
+) -> tuple[Array, Sums]:
+    """`weighted_means` from a state on, and the state after it; see `run_rows`."""
+    batch, length, *grouped = key.shape
+    shape = (batch, length, math.prod(grouped))
+    key, value = key.reshape(shape), value.reshape(shape)
+    y, state = run_rows(key, value, bonus.reshape(-1), decay.reshape(-1), state)
+    return y.reshape(batch, length, *grouped), state
 
 
 @jax.jit
@@ -166,41 +170,69 @@ class RWKV4(Router):
         """Key, value and receptance of ``x [B, S, D]``, each ``[B, S, H, K]``."""
         batch, length, width = x.shape
         dtype, heads = self.config.dtype, self.config.heads
-        inputs = jnp.broadcast_to(x[None].astype(dtype), (3, *x.shape))
-        if self.config.token_shift:
-            before = shift_tokens(x.astype(dtype))[None]
-            present = self.time_mix.astype(dtype)
-            inputs = inputs * present + before * (1 - present)
-        # Three inputs, so one batched product on flattened positions.
-        flat = jnp.einsum(
-            "nmd,nde->nme", inputs.reshape(3, -1, width), self.kvr.astype(dtype)
-        )
+        x, kvr = x.astype(dtype), self.kvr.astype(dtype)
         shape = (batch, length, heads, width // heads)
-        return RWKV4Features(*(part.reshape(shape) for part in flat))
+        if not self.config.token_shift:
+            fused = jnp.moveaxis(kvr, 0, 1).reshape(width, 3 * width)
+            parts = jnp.split(x.reshape(-1, width) @ fused, 3, axis=-1)
+            return RWKV4Features(*(part.reshape(shape) for part in parts))
+        # x mixed with the position before it, three times; written as one difference
+        # and three products, and no [3, B, T, D]: both cost time and memory.
+        change = shift_tokens(x) - x
+        parts = [
+            (x + change * (1 - present).astype(dtype)).reshape(-1, width) @ matrix
+            for present, matrix in zip(self.time_mix, kvr, strict=True)
+        ]
+        return RWKV4Features(*(part.reshape(shape) for part in parts))
 
     def route(
         self, features: RWKV4Features, geometry: Geometry, knobs: Knobs
     ) -> Routing:
         """Channel weights averaged over each group, and the norms of values."""
-        weights, _ = through_matrices(*self._scan_inputs(features, geometry, knobs))
+        require_whole_sequences(geometry)
+        weights, _ = through_matrices(*self._scan_inputs(features, knobs))
         return Routing(weights=weights, value_norms=head_norms(features.value))
 
     def mix(self, features: RWKV4Features, geometry: Geometry, knobs: Knobs) -> Array:
         """``y [B, T, D]`` by the recurrence."""
-        means = weighted_means(*self._scan_inputs(features, geometry, knobs))
+        require_whole_sequences(geometry)
+        means = weighted_means(*self._scan_inputs(features, knobs))
         return self._read(means, features.receptance)
+
+    def forward(self, x: Array, geometry: Geometry, knobs: Knobs) -> Array:
+        """`mix` of `project`, long sequences one segment after the other."""
+        batch, length, width = x.shape
+        if length <= SEGMENT or self.is_initializing():
+            return super().forward(x, geometry, knobs)
+        require_whole_sequences(geometry)
+        module, variables = self.unbind()
+
+        def step(params: Any, carry: Any, x: Array) -> Any:
+            return module.apply(params[0], carry, x, params[1], method=RWKV4._advance)
+
+        carry = (jnp.zeros((batch, 1, width), x.dtype), empty_state(batch, width))
+        return scan_segments(step, (variables, dict(knobs)), carry, x, SEGMENT)
+
+    def _advance(self, carry: Any, x: Array, knobs: Knobs) -> tuple[Any, Array]:
+        """One segment; the carry is the position before it and the state."""
+        before, state = carry
+        features = self.project(jnp.concatenate([before, x], axis=1))
+        features = jax.tree.map(lambda feature: feature[:, 1:], features)
+        inputs = self._scan_inputs(features, knobs)
+        means, state = continued_means(*inputs, state)
+        return (x[:, -1:], state), self._read(means, features.receptance)
 
     def explicit(
         self, features: RWKV4Features, geometry: Geometry, knobs: Knobs
     ) -> Array:
         """``y [B, T, D]`` through the matrix of every channel."""
-        _, means = through_matrices(*self._scan_inputs(features, geometry, knobs))
+        require_whole_sequences(geometry)
+        _, means = through_matrices(*self._scan_inputs(features, knobs))
         return self._read(means, features.receptance)
 
     def _scan_inputs(
-        self, features: RWKV4Features, geometry: Geometry, knobs: Knobs
+        self, features: RWKV4Features, knobs: Knobs
     ) -> tuple[Array, Array, Array, Array]:
-        require_whole_sequences(geometry)
         content = jnp.reshape(knobs["content"], (-1, 1))
         key = content[None, None] * features.key.astype(jnp.float32)
         decay = jnp.reshape(knobs["brake"], (-1, 1)) * jnp.exp(self.time_decay)

@@ -6,6 +6,7 @@ Two readings of the same sum: a scan over time, linear in T, and the explicit ma
 one channel after the other. Neither ever holds an array of [T, I, N] or [I, T, S, N].
 """
 
+from functools import partial
 from typing import Any
 
 import jax
@@ -15,6 +16,8 @@ from flax import struct
 from routers import state_space
 from routers.base import Array
 from routers.decay import checkpointed_scan, segment_sums, signed_shares
+
+CHUNK = 32
 
 
 class Factors(struct.PyTreeNode):
@@ -35,15 +38,33 @@ class Factors(struct.PyTreeNode):
     rate: Array
 
 
-@jax.jit
-def selective_scan(factors: Factors, value: Array) -> Array:
+@partial(jax.jit, static_argnames="chunk")
+def selective_scan(factors: Factors, value: Array, chunk: int = CHUNK) -> Array:
     """``A value`` of every channel by the recurrence, ``[B, S, H, P]`` float32.
 
     Compiled on its own, as every loop here: outside of jit a loop whose step is a
     closure would be compiled anew at each call.
     """
+    state = empty_state(factors, value)
+    advance, over_time = _in_time(factors, value)
+    return jnp.moveaxis(checkpointed_scan(advance, state, over_time, chunk), 0, 1)
+
+
+def continued_scan(factors: Factors, value: Array, state: Array) -> tuple[Array, Array]:
+    """`selective_scan` from a state on, every step stored, and the state after it."""
+    advance, over_time = _in_time(factors, value)
+    state, y = jax.lax.scan(advance, state, over_time)
+    return jnp.moveaxis(y, 0, 1), state
+
+
+def empty_state(factors: Factors, value: Array) -> Array:
+    """The state before any source, ``[B, N, H, P]``."""
     batch, _, groups, channels = value.shape
-    state = factors.rate.shape[0]
+    return jnp.zeros((batch, factors.rate.shape[0], groups, channels), jnp.float32)
+
+
+def _in_time(factors: Factors, value: Array) -> tuple[Any, tuple[Array, ...]]:
+    """One step of the recurrence, and what it consumes with time first."""
     source = factors.written * value.astype(jnp.float32)
 
     def advance(carry: Array, now: tuple[Array, ...]) -> tuple[Array, Array]:
@@ -54,14 +75,12 @@ def selective_scan(factors: Factors, value: Array) -> Array:
         carry = decay * carry + write[..., None] * source[:, None]  # [B, N, H, P]
         return carry, jnp.sum(read[..., None] * carry, axis=1)
 
-    over_time = (
+    return advance, (
         jnp.moveaxis(factors.step, 1, 0),
         jnp.moveaxis(source, 1, 0),
         factors.write.transpose(1, 0, 3, 2),
         factors.read.transpose(1, 0, 3, 2),
     )
-    start = jnp.zeros((batch, state, groups, channels), jnp.float32)
-    return jnp.moveaxis(checkpointed_scan(advance, start, over_time), 0, 1)
 
 
 def channel_matrix(

@@ -32,13 +32,17 @@ from flax import struct
 from routers import state_space
 from routers.base import Array, Geometry, Knob, Knobs, Router, Routing, head_norms
 from routers.decay import require_whole_sequences
+from routers.segments import scan_segments
 from routers.selective_scan import (
     Factors,
     average_shares,
+    continued_scan,
     selective_product,
     selective_scan,
 )
 from routers.state_space import blend
+
+SEGMENT = 32  # positions whose every state the backward pass holds at once
 
 
 @dataclasses.dataclass(frozen=True)
@@ -164,6 +168,35 @@ class SelectiveSSM(Router):
         require_whole_sequences(geometry)
         factors = self.factors(features, knobs)
         return self._read(selective_scan(factors, features.value), features)
+
+    def forward(self, x: Array, geometry: Geometry, knobs: Knobs) -> Array:
+        """`mix` of `project`, long sequences one segment after the other."""
+        batch, length, width = x.shape
+        if length <= SEGMENT or self.is_initializing():
+            return super().forward(x, geometry, knobs)
+        require_whole_sequences(geometry)
+        module, variables = self.unbind()
+
+        def step(params: Any, carry: Any, x: Array) -> Any:
+            variables, knobs = params
+            return module.apply(variables, carry, x, knobs, method=type(self)._advance)
+
+        grouped = (self.config.groups, self.skip.shape[0] // self.config.groups)
+        state = jnp.zeros((batch, self.config.state, *grouped), jnp.float32)
+        carry = (jnp.zeros((batch, self.config.conv - 1, width), x.dtype), state)
+        return scan_segments(step, (variables, dict(knobs)), carry, x, SEGMENT)
+
+    def _advance(self, carry: Any, x: Array, knobs: Knobs) -> tuple[Any, Array]:
+        """One segment; the carry is what the convolution still reads and the state."""
+        before, state = carry
+        seen = jnp.concatenate([before, x], axis=1)
+        skipped = before.shape[1]
+        features = jax.tree.map(
+            lambda feature: feature[:, skipped:], self.project(seen)
+        )
+        factors = self.factors(features, knobs)
+        mixed, state = continued_scan(factors, features.value, state)
+        return (seen[:, x.shape[1] :], state), self._read(mixed, features)
 
     def explicit(
         self, features: SelectiveFeatures, geometry: Geometry, knobs: Knobs

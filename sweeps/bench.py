@@ -1,10 +1,15 @@
-"""onset bench: times a sweep's training against a plain PyTorch loop.
+"""onset bench: times training against what it replaces, in turn and in one run.
 
     onset bench --config=configs/attention.py [--members=16] [--steps=20]
+    onset bench --what=mixing --config=configs/rwkv4.py [--lengths=512,1024,...]
 
-The peer trains the same network, with the same optimiser and batches of the same
-shape, one member after another in eager mode. Both are timed in turn, in one run, and
-the ratio is reported; needs the extra ``parity`` (PyTorch).
+``--what=sweep``: a sweep's training against a plain PyTorch loop. The peer trains the
+same network, with the same optimiser and batches of the same shape, one member after
+another in eager mode; needs the extra ``parity`` (PyTorch).
+
+``--what=mixing``: forward and backward of one recurrent router against the same router
+through a plain `lax.scan` and transformers' CPU path, where that is installed; time,
+XLA's temporary memory, and how both grow with the length.
 """
 
 import copy
@@ -18,6 +23,7 @@ from absl import flags
 from rich.console import Console
 from rich.table import Table
 
+from sweeps.bench_mixing import bench_mixing
 from sweeps.experiment import Experiment, build_experiment
 from sweeps.placement import (
     Placement,
@@ -37,16 +43,30 @@ class BadInput(ValueError):
 
 def define_flags(values: flags.FlagValues) -> None:
     """Flags of this command beside ``--config``."""
+    flags.DEFINE_enum(
+        "what", "sweep", ("sweep", "mixing"), "What is timed.", flag_values=values
+    )
+    flags.DEFINE_integer(
+        "length", 1024, "Mixing: T of the comparison.", flag_values=values
+    )
+    flags.DEFINE_list(
+        "lengths",
+        ["512", "1024", "2048", "4096"],
+        "Mixing: T over which growth is fitted.",
+        flag_values=values,
+    )
     flags.DEFINE_integer("members", 16, "Members to train.", flag_values=values)
     flags.DEFINE_integer("steps", 20, "Steps of each round.", flag_values=values)
 
 
 def command(values: flags.FlagValues) -> int:
     """Runs the command; returns its exit code."""
-    if importlib.util.find_spec("torch") is None:
-        raise BadInput("needs PyTorch: pip install 'router-sweeps[parity]'")
     if not values.config:
         raise BadInput("--config is required")
+    if values.what == "mixing":
+        return _mixing(values)
+    if importlib.util.find_spec("torch") is None:
+        raise BadInput("needs PyTorch: pip install 'router-sweeps[parity]'")
     config = copy.deepcopy(values.config)
     members, steps = values.members, values.steps
     if members < 1 or steps < 1:
@@ -63,6 +83,17 @@ def command(values: flags.FlagValues) -> int:
         raise BadInput(str(error)) from None
     ours, peer = compare(experiment, config.sweep.devices, config.sweep.width)
     Console().print(_table(ours, peer, members), highlight=False)
+    return 0
+
+
+def _mixing(values: flags.FlagValues) -> int:
+    if not all(length.isdecimal() for length in values.lengths):
+        raise BadInput(f"--lengths={','.join(values.lengths)}: whole numbers")
+    try:
+        lengths = [int(length) for length in values.lengths]
+        bench_mixing(values.config, values.length, lengths)
+    except ValueError as error:
+        raise BadInput(str(error)) from None
     return 0
 
 

@@ -18,7 +18,7 @@ COMMANDS = {
     "sweep": "train one router at many knob values and seeds, and map the onset",
     "check": "run the executable contract on a router, ours or yours",
     "coverage": "simulate known onsets and measure the interval's coverage",
-    "bench": "time a sweep's training against a plain PyTorch loop",
+    "bench": "time training against a plain PyTorch loop or a plain scan",
 }
 BAD_INPUT, INTERRUPTED = 2, 130
 

@@ -37,13 +37,8 @@ class Setting:
     params: tuple[Any, Any]
 
 
-@pytest.fixture(scope="module")
-def setting(tiny: dict[str, Any]) -> Setting:
-    experiment = build_experiment(
-        configure(
-            tiny, **{"model.heads": 2, "model.layers": 2, "model.init.router": 0.5}
-        )
-    )
+def build(config: ConfigDict) -> Setting:
+    experiment = build_experiment(config)
     members = make_members(experiment, experiment.grid.members)
     first = jax.tree.map(lambda rows: rows[2], members)
     other = jax.tree.map(lambda rows: rows[3], members)
@@ -59,6 +54,12 @@ def setting(tiny: dict[str, Any]) -> Setting:
         for member in (first, other)
     ]
     return Setting(experiment, first.knobs, (params[0], params[1]))
+
+
+@pytest.fixture(scope="module")
+def setting(tiny: dict[str, Any]) -> Setting:
+    sizes = {"model.heads": 2, "model.layers": 2, "model.init.router": 0.5}
+    return build(configure(tiny, **sizes))
 
 
 def diagnosed(setting: Setting, sequences: int) -> Any:
@@ -154,6 +155,18 @@ def test_memory_of_a_measurement_does_not_grow_with_its_batches(
     few, many = compiled(8), compiled(64)
     grown = many.output_size_in_bytes - few.output_size_in_bytes
     assert many.temp_size_in_bytes - few.temp_size_in_bytes <= 2 * grown
+
+
+def test_sequences_trained_in_segments_are_diagnosed_whole(
+    tiny: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = configure(tiny)
+    config.router = ConfigDict({"name": "rwkv4"})
+    setting = build(config)
+    whole, arguments, _ = diagnosed(setting, 1)
+    monkeypatch.setattr("routers.rwkv.SEGMENT", 4)
+    segments, _, _ = diagnosed(setting, 1)
+    jax.tree.map(np.testing.assert_array_equal, whole(*arguments), segments(*arguments))
 
 
 def test_a_missing_neutral_value_is_named(tiny: dict[str, Any]) -> None:

@@ -188,6 +188,10 @@ class _Stages:
         own = jax.random.fold_in(
             self._key, zlib.crc32("/".join(router.path).encode()) % 2**31
         )
+        if method == "forward":
+            # Whole, also where training would go segment by segment.
+            x, geometry, knobs = args
+            return router.mix(router.project(x), geometry, knobs)
         if method == "project":
             return self._changed(router, stage(*args, **kwargs), own)
         if method == "route":

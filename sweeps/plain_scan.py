@@ -1,0 +1,61 @@
+"""Peers of `onset bench --what=mixing`: the same routers through a plain `lax.scan`.
+
+Same parameters, projections and read-out; the recurrence is the published one, a
+position at a time, and JAX stores what its gradient needs.
+"""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from routers.base import Array, Geometry, Knobs, Router
+from routers.rwkv import RWKV4
+from routers.selective_scan import continued_scan, empty_state
+from routers.selective_ssm import SelectiveSSM
+
+
+class PlainRWKV4(RWKV4):
+    """RWKV-4 a position at a time."""
+
+    def forward(self, x: Array, geometry: Geometry, knobs: Knobs) -> Array:
+        """``y [B, T, D]`` as the router's own."""
+        features = self.project(x)
+        key, value, bonus, decay = self._scan_inputs(features, knobs)
+
+        def step(carry: tuple[Array, ...], now: tuple[Array, Array]) -> Any:
+            numerator, denominator, top = carry
+            key, value = now[0], now[1].astype(jnp.float32)
+            # Cancels in the ratio, so gradients need not pass through it.
+            reading = jax.lax.stop_gradient(jnp.maximum(top, key + bonus))
+            past, own = jnp.exp(top - reading), jnp.exp(key + bonus - reading)
+            y = (past * numerator + own * value) / (past * denominator + own)
+            after = jax.lax.stop_gradient(jnp.maximum(top - decay, key))
+            kept, new = jnp.exp(top - decay - after), jnp.exp(key - after)
+            carry = (kept * numerator + new * value, kept * denominator + new, after)
+            return carry, y
+
+        bonus, decay = bonus[None], decay[None]
+        over_time = (jnp.moveaxis(key, 1, 0), jnp.moveaxis(value, 1, 0))
+        zero = jnp.zeros(over_time[0].shape[1:], jnp.float32)
+        _, means = jax.lax.scan(step, (zero, zero, zero - jnp.inf), over_time)
+        return self._read(jnp.moveaxis(means, 0, 1), features.receptance)
+
+
+class PlainSelectiveSSM(SelectiveSSM):
+    """Mamba-1 a position at a time."""
+
+    def forward(self, x: Array, geometry: Geometry, knobs: Knobs) -> Array:
+        """``y [B, T, D]`` as the router's own."""
+        features = self.project(x)
+        factors = self.factors(features, knobs)
+        state = empty_state(factors, features.value)
+        mixed, _ = continued_scan(factors, features.value, state)
+        return self._read(mixed, features)
+
+
+PLAIN: dict[type[Router], type[Router]] = {
+    RWKV4: PlainRWKV4,
+    SelectiveSSM: PlainSelectiveSSM,
+}
+"""Router to its peer."""
