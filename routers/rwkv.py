@@ -200,7 +200,10 @@ class RWKV4(Router):
         return self._read(means, features.receptance)
 
     def forward(self, x: Array, geometry: Geometry, knobs: Knobs) -> Array:
-        """`mix` of `project`, long sequences one segment after the other."""
+        """`mix` of `project`, long sequences one segment after the other.
+
+        A subclass with a `mix` of its own overrides this as well.
+        """
         batch, length, width = x.shape
         if length <= SEGMENT or self.is_initializing():
             return super().forward(x, geometry, knobs)
@@ -208,7 +211,9 @@ class RWKV4(Router):
         module, variables = self.unbind()
 
         def step(params: Any, carry: Any, x: Array) -> Any:
-            return module.apply(params[0], carry, x, params[1], method=RWKV4._advance)
+            return module.apply(
+                params[0], carry, x, params[1], method=type(self)._advance
+            )
 
         carry = (jnp.zeros((batch, 1, width), x.dtype), empty_state(batch, width))
         return scan_segments(step, (variables, dict(knobs)), carry, x, SEGMENT)

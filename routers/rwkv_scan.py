@@ -3,10 +3,9 @@
     y_i = sum_j A_ij v_j,    A_ij = exp(l_ij - L_i),    L_i = log sum_j exp(l_ij)
     l_ij = k_j - w (i - 1 - j)  for j < i,    u + k_i  for j = i       (per channel)
 
-A sequence is folded into rows of `ROW` positions. All rows advance together from
-nothing, their sums are carried across rows, and they advance once more from what came
-before them: the plain recurrence, in ``2 ROW + T / ROW`` steps of wide vectors in
-place of T narrow ones.
+A sequence is folded into rows of `ROW` positions. Rows are summed each by itself, what
+enters a row is gathered by doubling, and then all rows advance together: the plain
+recurrence, in a few steps of wide vectors in place of T narrow ones.
 
 The gradient is a recurrence of its own, backwards in time, over y and L alone::
 

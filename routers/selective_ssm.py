@@ -170,7 +170,10 @@ class SelectiveSSM(Router):
         return self._read(selective_scan(factors, features.value), features)
 
     def forward(self, x: Array, geometry: Geometry, knobs: Knobs) -> Array:
-        """`mix` of `project`, long sequences one segment after the other."""
+        """`mix` of `project`, long sequences one segment after the other.
+
+        A subclass with a `mix` of its own overrides this as well.
+        """
         batch, length, width = x.shape
         if length <= SEGMENT or self.is_initializing():
             return super().forward(x, geometry, knobs)

@@ -53,8 +53,10 @@ def test_every_command_of_the_readme_is_known() -> None:
         ".venv/bin/onset check rwkv4",
         ".venv/bin/pip install -e '.[parity]'",
         ".venv/bin/onset bench --config=configs/attention.py",
+        ".venv/bin/onset bench --what=mixing --config=configs/rwkv4.py",
     ]
-    # bench needs PyTorch, an extra; check rwkv4 is test_contract's, by another door.
+    # bench needs PyTorch, an extra; test_bench_mixing runs the other one, and check
+    # rwkv4 is test_contract's, by another door.
     assert {"bench", "check"} <= set(COMMANDS)
 
 
