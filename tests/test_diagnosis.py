@@ -44,7 +44,7 @@ def setting(tiny: dict[str, Any]) -> Setting:
             tiny, **{"model.heads": 2, "model.layers": 2, "model.init.router": 0.5}
         )
     )
-    members = make_members(experiment, experiment.grid.members)
+    members = make_members(experiment, np.arange(experiment.grid.members))
     first = jax.tree.map(lambda rows: rows[2], members)
     other = jax.tree.map(lambda rows: rows[3], members)
     inputs, _ = experiment.task.held_out(jax.random.key(0), 1)
