@@ -167,17 +167,14 @@ def _announce(
     experiment: Experiment, prepared: Sweep, cost: Cost, workdir: Path
 ) -> str:
     """The price of a sweep, said before it starts."""
-    grid, placement, refinement = (
-        experiment.grid,
-        prepared.placement,
-        experiment.refinement,
-    )
+    grid, placement = experiment.grid, prepared.placement
+    rounds, num = experiment.refinement.rounds, experiment.refinement.num
     more = ""
-    if refinement.rounds:
+    if rounds:
         most = experiment.most_members - grid.members
         more = (
-            f", then up to {most} in {refinement.rounds} rounds of "
-            f"{refinement.num} values, {prepared.rows} in a turn"
+            f", then up to {most} in {rounds} round{'s' * (rounds > 1)} of {num} "
+            f"values inside the interval, all in turns of {prepared.rows}"
         )
     return (
         f"{grid.members} members ({len(grid.axis.values)} values of "

@@ -18,6 +18,7 @@ from configs import attention
 from sweeps.experiment import Experiment, build_experiment
 from sweeps.grid import Grid, join_grids, make_axis, make_grid, split_grid
 from sweeps.placement import choose_placement
+from sweeps.report.scale import KnobScale
 from sweeps.report.words import describe
 from sweeps.results import Results
 from sweeps.rounds import prepare_turns, train
@@ -164,7 +165,7 @@ def test_everything_a_sweep_leaves_has_all_rounds(done: tuple) -> None:
         own = np.unique(brakes[members == number])
         np.testing.assert_array_equal(own, np.float32(member["token.brake"]))
     assert "20 members" in text
-    assert "up to 8 in 1 rounds of 2 values" in text.replace("\n", " ")
+    assert "up to 8 in 1 round of 2 values" in text.replace("\n", " ")
     assert "Refinement: 1 round" in text
 
 
@@ -201,6 +202,15 @@ def test_grids_split_and_join_again() -> None:
     joined: Grid = join_grids([*parts, more])
     np.testing.assert_array_equal(joined.swept[-12:], more.swept)
     assert list(joined.axis.values) == sorted(joined.axis.values)
+
+
+def test_seeds_have_the_room_that_their_value_leaves() -> None:
+    even = KnobScale(np.asarray([0.0, 0.01, 0.1, 1.0]))
+    for value in even.values:
+        np.testing.assert_allclose(even.room(value), 1.0)
+    refined = KnobScale(np.asarray([0.1, 1.0, 1.001, 10.0]))
+    for value in (1.0, 1.001):
+        np.testing.assert_allclose(refined.room(value), np.log10(1.001), rtol=1e-4)
 
 
 def test_turns_hold_every_member_once_before_padding() -> None:
