@@ -23,6 +23,12 @@ def get_config() -> ConfigDict:
     sweep.devices = 0  # host devices that share the members; 0 is one per core
     sweep.width = 1  # members per device computed at once (vmap); the rest in turn
 
+    # More values inside the onset's interval, round by round, on the same seeds.
+    sweep.refine = refine = ConfigDict()
+    refine.rounds = 0  # at most; 0 trains the values above and no others
+    refine.num = 5  # new ones a round, and values trained at once in every turn
+    refine.width = 0.05  # ln(high / low) of the interval at which to stop
+
     # What mixes positions. Other routers have other keys here: a config replaces the
     # block, and the router's own dataclass of settings says what they mean.
     config.router = router = ConfigDict()

@@ -115,6 +115,23 @@ def summarize(
     return Snapshot(step, layers, model, spread, train_loss, diverged)
 
 
+def join_snapshots(parts: Sequence[Snapshot]) -> Snapshot:
+    """One measurement of members that were measured apart, in this order."""
+
+    def joined(field: str) -> dict[str, np.ndarray]:
+        tables = [getattr(part, field) for part in parts]
+        return {name: np.concatenate([t[name] for t in tables]) for name in tables[0]}
+
+    return Snapshot(
+        step=parts[0].step,
+        layers=joined("layers"),
+        model=joined("model"),
+        spread=joined("spread"),
+        train_loss=np.concatenate([part.train_loss for part in parts]),
+        diverged=np.concatenate([part.diverged for part in parts]),
+    )
+
+
 def null_samples(
     name: str, now: Snapshot, start: Snapshot, chosen: np.ndarray
 ) -> dict[str, np.ndarray]:

@@ -7,6 +7,7 @@ from ml_collections import ConfigDict
 
 from sweeps.criterion import Criterion, make_criterion
 from sweeps.grid import Grid, make_axis, make_grid
+from sweeps.refine import Refinement, make_refinement
 from sweeps.settings import (
     Routers,
     read_dtype,
@@ -32,7 +33,8 @@ class Experiment:
       slot: of the swept knob; its routers are measured.
       kind: geometry kind of that slot.
       task: what is learned.
-      grid: members.
+      grid: members, without those that refinement adds.
+      refinement: of the axis, round by round.
       fixed: value of every knob that is not swept, by slot.
       optimizer: AdamW's settings.
       learning_rate: peak.
@@ -51,6 +53,7 @@ class Experiment:
     kind: str
     task: Task
     grid: Grid
+    refinement: Refinement
     fixed: dict[str, float]
     optimizer: OptimizerConfig
     learning_rate: float
@@ -66,6 +69,28 @@ class Experiment:
     def chunk(self) -> int:
         """Steps between two measurements."""
         return self.steps // self.points
+
+    @property
+    def units(self) -> int:
+        """Members at each value."""
+        return len(self.grid.value) // len(self.grid.axis.values)
+
+    @property
+    def turn(self) -> int:
+        """Values trained at once: all, or as many as a round of refinement adds."""
+        refined = self.refinement.rounds > 0
+        return self.refinement.num if refined else len(self.grid.axis.values)
+
+    @property
+    def turns(self) -> int:
+        """Turns in which the members are trained, at most."""
+        return -(-len(self.grid.axis.values) // self.turn) + self.refinement.rounds
+
+    @property
+    def most_members(self) -> int:
+        """Members with those of all rounds of refinement."""
+        added = self.refinement.rounds * self.refinement.num
+        return self.grid.members + added * self.units
 
 
 def build_experiment(config: ConfigDict) -> Experiment:
@@ -98,6 +123,8 @@ def build_experiment(config: ConfigDict) -> Experiment:
     kind = _check_kinds(routers, slot, task.geometry().kind)
     criterion = config.criterion
     train = config.train
+    refine = sweep.refine
+    units = sweep.seeds * sweep.data_seeds
     return Experiment(
         model=_backbone(config, routers, task),
         routers=routers,
@@ -105,6 +132,7 @@ def build_experiment(config: ConfigDict) -> Experiment:
         kind=kind,
         task=task,
         grid=make_grid(axis, sweep.seeds, sweep.data_seeds),
+        refinement=make_refinement(refine.rounds, refine.num, refine.width, units),
         fixed={name: value for name, value in knobs.items() if name != sweep.knob},
         optimizer=OptimizerConfig(
             betas=tuple(train.betas),

@@ -1,6 +1,7 @@
 """The members of a sweep: knob values x seeds, as arrays."""
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -27,12 +28,14 @@ class Grid:
       value: index into ``axis.values``, int ``[M]``.
       init_seed: int ``[M]``.
       data_seed: int ``[M]``.
+      round: of refinement that trains it, 0 in the first grid, int ``[M]``.
     """
 
     axis: Axis
     value: np.ndarray
     init_seed: np.ndarray
     data_seed: np.ndarray
+    round: np.ndarray
 
     @property
     def members(self) -> int:
@@ -72,7 +75,7 @@ def make_axis(knob: str, low: float, high: float, num: int, zero: bool) -> Axis:
     return Axis(knob, tuple([0.0] * zero + values))
 
 
-def make_grid(axis: Axis, seeds: int, data_seeds: int) -> Grid:
+def make_grid(axis: Axis, seeds: int, data_seeds: int, round: int = 0) -> Grid:
     """All combinations, values outermost.
 
     Raises:
@@ -87,4 +90,37 @@ def make_grid(axis: Axis, seeds: int, data_seeds: int) -> Grid:
         np.arange(data_seeds),
         indexing="ij",
     )
-    return Grid(axis, value.ravel(), init.ravel(), data.ravel())
+    return Grid(
+        axis, value.ravel(), init.ravel(), data.ravel(), np.full(value.size, round)
+    )
+
+
+def split_grid(grid: Grid, values: int) -> list[Grid]:
+    """The same members in turns of so many values each, the last one with the rest."""
+    turns = []
+    for first in range(0, len(grid.axis.values), values):
+        chosen = (grid.value >= first) & (grid.value < first + values)
+        turns.append(
+            Grid(
+                Axis(grid.axis.knob, grid.axis.values[first : first + values]),
+                grid.value[chosen] - first,
+                grid.init_seed[chosen],
+                grid.data_seed[chosen],
+                grid.round[chosen],
+            )
+        )
+    return turns
+
+
+def join_grids(grids: Sequence[Grid]) -> Grid:
+    """All members of grids over one knob, in this order, on one increasing axis."""
+    values = sorted({value for grid in grids for value in grid.axis.values})
+    places = [np.searchsorted(values, grid.axis.values)[grid.value] for grid in grids]
+    return Grid(
+        Axis(grids[0].axis.knob, tuple(values)),
+        np.concatenate(places),
+        *(
+            np.concatenate([getattr(grid, name) for grid in grids])
+            for name in ("init_seed", "data_seed", "round")
+        ),
+    )

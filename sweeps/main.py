@@ -18,6 +18,7 @@ COMMANDS = {
     "sweep": "train one router at many knob values and seeds, and map the onset",
     "check": "run the executable contract on a router, ours or yours",
     "coverage": "simulate known onsets and measure the interval's coverage",
+    "refinement": "simulate how much narrower refined intervals are than uniform ones",
     "bench": "time training against a plain PyTorch loop or a plain scan",
 }
 BAD_INPUT, INTERRUPTED = 2, 130
@@ -127,7 +128,7 @@ def _names() -> str:
 
 
 def _overview() -> str:
-    lines = [f"  {name:8} {what}" for name, what in COMMANDS.items()]
+    lines = [f"  {name:10} {what}" for name, what in COMMANDS.items()]
     return "\n".join(
         ["Usage: onset COMMAND [--flags]", "", *lines, "", "onset COMMAND --help"]
     )

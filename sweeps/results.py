@@ -1,7 +1,9 @@
 """What a sweep measured, collected chunk by chunk and written as tidy tables."""
 
+import dataclasses
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +13,11 @@ import pyarrow.parquet as pq
 
 from routers.signature.nulls import VARIANTS
 from routers.signature.reduction import HUB
-from sweeps.criterion import Snapshot, collapsed, onset_steps
+from sweeps.criterion import Snapshot, collapsed, join_snapshots, onset_steps
 from sweeps.diagnosis import Diagnosis, mean, most_common
 from sweeps.experiment import Experiment
+from sweeps.grid import join_grids
+from sweeps.refine import Course
 
 WHOLE_MODEL = -1
 AGREEMENT = "concentration/hub_agreement"
@@ -28,6 +32,7 @@ class Results:
       snapshots: one per measured step, step 0 first.
       outcomes: which members were collapsed, bool ``[M]``, one per snapshot.
       diagnosis: the full signature at the end, or None.
+      refinement: how the axis was refined, or None.
     """
 
     def __init__(self, experiment: Experiment) -> None:
@@ -36,6 +41,7 @@ class Results:
         self.snapshots: list[Snapshot] = []
         self.outcomes: list[np.ndarray] = []
         self.diagnosis: Diagnosis | None = None
+        self.refinement: Course | None = None
 
     def add(self, snapshot: Snapshot) -> None:
         """Appends one measurement and judges its members."""
@@ -85,6 +91,20 @@ class Results:
                 self.experiment, self.diagnosis, self.snapshots[-1]
             )
         return pa.concat_tables(parts)
+
+
+def join_results(turns: Sequence[Results]) -> Results:
+    """All members of turns of one sweep, in this order.
+
+    A value's members stand in one turn, so that each is judged by the nulls of its
+    own value as it was there.
+    """
+    first = turns[0].experiment
+    grid = join_grids([turn.experiment.grid for turn in turns])
+    results = Results(dataclasses.replace(first, grid=grid))
+    for parts in zip(*(turn.snapshots for turn in turns), strict=True):
+        results.add(join_snapshots(parts))
+    return results
 
 
 def _rows(

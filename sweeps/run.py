@@ -1,4 +1,4 @@
-"""Runs a sweep: compile once, train in chunks, measure, judge, write."""
+"""Runs members of a sweep: compile once, train in chunks, measure, judge."""
 
 import dataclasses
 import math
@@ -13,6 +13,7 @@ from jax.sharding import Mesh
 
 from sweeps.criterion import Snapshot, summarize
 from sweeps.experiment import Experiment
+from sweeps.grid import Grid
 from sweeps.placement import Placement, make_mesh, make_spread, place, replicate
 from sweeps.results import Results
 from train.loop import DATA, EVALUATION, INIT, Loop, seed_keys, stream_key
@@ -26,10 +27,11 @@ class Sweep:
     Attributes:
       experiment: what runs.
       placement: where.
+      rows: members that the programs take at once.
       init: gives every member's state at step 0, again and again the same.
       chunk: the compiled training chunk.
       measure: the compiled measurement.
-      members: padded to the placement, on the devices.
+      members: padded to the rows, on the devices.
       states: likewise.
       compile_seconds: time spent compiling all programs.
       step_bytes: arguments, outputs and temporaries of a chunk, as compiled.
@@ -37,6 +39,7 @@ class Sweep:
 
     experiment: Experiment
     placement: Placement
+    rows: int
     init: Callable[[Member, Any], TrainState]
     chunk: Any
     measure: Any
@@ -49,12 +52,18 @@ class Sweep:
     step_bytes: int
 
 
-def make_members(experiment: Experiment, rows: int) -> Member:
-    """All members as arrays, padded with copies of the first up to ``rows``."""
-    grid = experiment.grid
-    order = np.concatenate(
-        [np.arange(grid.members), np.zeros(rows - grid.members, int)]
-    )
+def turns(members: int, rows: int) -> list[np.ndarray]:
+    """Members in turns of ``rows``, the last padded with copies of its first."""
+    starts = range(0, members, rows)
+    firsts = [np.arange(start, min(start + rows, members)) for start in starts]
+    return [
+        np.pad(turn, (0, rows - len(turn)), constant_values=turn[0]) for turn in firsts
+    ]
+
+
+def make_members(experiment: Experiment, order: np.ndarray) -> Member:
+    """Members as arrays, one row for each index of ``order``."""
+    grid, rows = experiment.grid, len(order)
     knobs = {
         name: jnp.full(rows, value, jnp.float32)
         for name, value in experiment.fixed.items()
@@ -70,13 +79,22 @@ def make_members(experiment: Experiment, rows: int) -> Member:
     )
 
 
-def prepare(experiment: Experiment, placement: Placement) -> Sweep:
-    """Compiles the sweep's programs and initialises every member."""
+def prepare(
+    experiment: Experiment, placement: Placement, members: int | None = None
+) -> Sweep:
+    """Compiles the sweep's programs and initialises every member.
+
+    Args:
+      experiment: whose members are ready to train afterwards.
+      placement: where.
+      members: that the programs take at once; all of the experiment's by default.
+    """
     mesh = make_mesh(placement)
     loop = make_loop(experiment, placement, mesh)
     start = time.perf_counter()
-    rows = placement.padded(experiment.grid.members)
-    members = place(mesh, make_members(experiment, rows))
+    rows = placement.padded(members or experiment.grid.members)
+    (order,) = turns(experiment.grid.members, rows)
+    ready = place(mesh, make_members(experiment, order))
     task = replicate(mesh, experiment.task)
     seeds = jnp.arange(experiment.grid.data_seed.max() + 1)
     streams = replicate(mesh, seed_keys(stream_key(experiment.seed, DATA), seeds))
@@ -85,21 +103,22 @@ def prepare(experiment: Experiment, placement: Placement) -> Sweep:
     )
     batch = replicate(mesh, held_out)
     init = jax.jit(loop.init)
-    states = init(members, task)
+    states = init(ready, task)
     chunk = (
         jax.jit(loop.chunk, donate_argnums=0)
-        .lower(states, members, task, streams, first_step(mesh, 0))
+        .lower(states, ready, task, streams, first_step(mesh, 0))
         .compile()
     )
-    measure = jax.jit(loop.measure).lower(states, members, task, batch).compile()
+    measure = jax.jit(loop.measure).lower(states, ready, task, batch).compile()
     memory: Any = chunk.memory_analysis()
     return Sweep(
         experiment=experiment,
         placement=placement,
+        rows=rows,
         init=init,
         chunk=chunk,
         measure=measure,
-        members=members,
+        members=ready,
         states=states,
         task=task,
         streams=streams,
@@ -107,6 +126,19 @@ def prepare(experiment: Experiment, placement: Placement) -> Sweep:
         compile_seconds=time.perf_counter() - start,
         step_bytes=placement.devices
         * (memory.argument_size_in_bytes + memory.temp_size_in_bytes),
+    )
+
+
+def refill(sweep: Sweep, grid: Grid) -> Sweep:
+    """The same programs with other members, at most as many, at step 0."""
+    experiment = dataclasses.replace(sweep.experiment, grid=grid)
+    (order,) = turns(grid.members, sweep.rows)
+    members = place(make_mesh(sweep.placement), make_members(experiment, order))
+    return dataclasses.replace(
+        sweep,
+        experiment=experiment,
+        members=members,
+        states=sweep.init(members, sweep.task),
     )
 
 
@@ -179,17 +211,21 @@ It puts the default attention sweep at 1.9 minutes where 1.8 were measured on 2 
 recurrent routers reach less and take two to three times the estimate."""
 
 
-def estimate_cost(sweep: Sweep) -> Cost:
+def estimate_cost(sweep: Sweep, turns: int = 1) -> Cost:
     """Estimates time from the program's FLOPs and this machine's own matmul rate.
 
     The compiler counts a loop's body once, so its count is one member's step.
+
+    Args:
+      sweep: compiled.
+      turns: of so many members as its programs take.
     """
     flops = sweep.chunk.cost_analysis()["flops"]
     experiment, placement = sweep.experiment, sweep.placement
-    turns = placement.padded(experiment.grid.members) / placement.devices
+    in_line = turns * sweep.rows / placement.devices
     step_seconds = flops / placement.width / (EFFICIENCY * _matmul_rate())
     return Cost(
-        seconds=turns * experiment.steps * step_seconds, memory_bytes=sweep.step_bytes
+        seconds=in_line * experiment.steps * step_seconds, memory_bytes=sweep.step_bytes
     )
 
 
@@ -206,7 +242,7 @@ def _matmul_rate(size: int = 768) -> float:
 
 
 def shape_of_states(experiment: Experiment) -> int:
-    """Bytes of all members' states, by shape alone.
+    """Bytes of all members' states, refinement's too, by shape alone.
 
     Raises:
       ValueError: router, task and sizes do not fit each other.
@@ -221,10 +257,10 @@ def shape_of_states(experiment: Experiment) -> int:
     )
 
     def one_member() -> TrainState:
-        every = make_members(experiment, experiment.grid.members)
+        every = make_members(experiment, np.zeros(1, int))
         first = jax.tree.map(lambda rows: rows[0], every)
         return loop.init(first, experiment.task)
 
     leaves = jax.tree.leaves(jax.eval_shape(one_member))
     member = sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in leaves)
-    return member * experiment.grid.members
+    return member * experiment.most_members

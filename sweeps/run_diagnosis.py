@@ -1,16 +1,16 @@
-"""Diagnoses a finished sweep: one more program, compiled and called once."""
+"""Diagnoses a finished sweep: one more program, compiled once."""
+
+from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh
 
 from routers.signature.full import GRAPH
 from routers.signature.nulls import POST_HOC, Variant, diagnostic_variants
 from sweeps.diagnosis import Diagnosis
 from sweeps.experiment import Experiment
 from sweeps.placement import make_mesh, place, replicate
-from sweeps.run import Sweep, make_loop
+from sweeps.run import Sweep, make_loop, make_members, turns
 from train.loop import EVALUATION, stream_key
 from train.tasks.rewiring import rewire
 
@@ -25,7 +25,8 @@ def diagnose(sweep: Sweep) -> Diagnosis:
     """Measures every member of a finished sweep under every null.
 
     Args:
-      sweep: its states are read, not moved.
+      sweep: its states are read, not moved; there may be more members than its
+        programs take at once, which then take turns.
     """
     experiment = sweep.experiment
     variants, absent = variants_of(experiment)
@@ -36,27 +37,35 @@ def diagnose(sweep: Sweep) -> Diagnosis:
     if experiment.kind == GRAPH:
         rewired = rewire(geometry, experiment.seed)
     key = jax.random.fold_in(stream_key(experiment.seed, EVALUATION), 1)
-    params = (
-        sweep.states.params,
-        _neutral_params(sweep, mesh),
-        sweep.init(sweep.members, sweep.task).params,
-    )
     inputs = sweep.batch[0][: experiment.diagnosed]
+    shared = replicate(mesh, (rewired, inputs, key))
+    trained = jax.tree.map(np.asarray, sweep.states.params)
+    neutral = _neutral_members(experiment)
     program = jax.jit(loop.diagnose, static_argnums=0)
-    found = program(
-        variants,
-        params,
-        sweep.members,
-        sweep.task,
-        replicate(mesh, (rewired, inputs, key)),
-    )
+    found: list[dict[str, np.ndarray]] = []
+    for order in turns(experiment.grid.members, sweep.rows):
+        rows = place(mesh, make_members(experiment, order))
+        params = (
+            place(mesh, _rows(trained, order)),
+            place(mesh, _rows(trained, neutral[order])),
+            sweep.init(rows, sweep.task).params,
+        )
+        turn = program(variants, params, rows, sweep.task, shared)
+        found.append({name: np.asarray(value) for name, value in turn.items()})
     members = experiment.grid.members
     return Diagnosis(
         step=experiment.steps,
         nulls=tuple(variant.name for variant in variants),
         absent=absent,
-        measures={name: np.asarray(value)[:members] for name, value in found.items()},
+        measures={
+            name: np.concatenate([turn[name] for turn in found])[:members]
+            for name in found[0]
+        },
     )
+
+
+def _rows(params: Any, order: np.ndarray) -> Any:
+    return jax.tree.map(lambda leaf: leaf[order], params)
 
 
 def _neutral(experiment: Experiment) -> float:
@@ -75,16 +84,12 @@ def _no_neutral_members(experiment: Experiment) -> str | None:
     )
 
 
-def _neutral_params(sweep: Sweep, mesh: Mesh) -> object:
-    """For every member the parameters of its seed at the neutral value, or its own."""
-    grid, params = sweep.experiment.grid, sweep.states.params
-    if _no_neutral_members(sweep.experiment) is not None:
-        return params
-    near = np.isclose(grid.axis.values, _neutral(sweep.experiment), rtol=1e-6, atol=0)
+def _neutral_members(experiment: Experiment) -> np.ndarray:
+    """For every member the one of its seed at the neutral value, or itself, ``[M]``."""
+    grid = experiment.grid
+    if _no_neutral_members(experiment) is not None:
+        return np.arange(grid.members)
+    near = np.isclose(grid.axis.values, _neutral(experiment), rtol=1e-6, atol=0)
     trained = np.flatnonzero(grid.value == np.flatnonzero(near)[0])
     by_unit = trained[np.argsort(grid.unit[trained])]
-    rows = len(jax.tree.leaves(params)[0])
-    index = np.zeros(rows, int)
-    index[: grid.members] = by_unit[grid.unit]
-    gathered = jax.tree.map(lambda leaf: jnp.asarray(np.asarray(leaf)[index]), params)
-    return place(mesh, gathered)
+    return by_unit[grid.unit]

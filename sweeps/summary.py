@@ -38,6 +38,7 @@ def summarize_sweep(results: Results, router: str) -> dict[str, Any]:
         "steps": experiment.steps,
         "criterion": dataclasses.asdict(experiment.criterion),
         "onset": onset.plain(),
+        "refinement": results.refinement.plain() if results.refinement else None,
         "parts": summarize_parts(results),
         "sensitivity": sensitivity(results),
         "diagnosis": _diagnosis(results),
@@ -65,6 +66,7 @@ def _point(results: Results, layers: np.ndarray, index: int) -> dict[str, Any]:
     }
     return {
         "value": grid.axis.values[index],
+        "round": int(grid.round[chosen][0]),
         "members": int(chosen.sum()),
         "collapsed": collapsed,
         "diverged": int(chosen.sum() - alive.sum()),

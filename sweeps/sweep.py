@@ -8,7 +8,7 @@ Every key is listed, with its meaning, in configs/default.py.
 import dataclasses
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import numpy as np
@@ -17,11 +17,14 @@ from ml_collections import ConfigDict
 from rich.console import Console
 
 from sweeps.criterion import Snapshot
+from sweeps.examples import examples
 from sweeps.experiment import Experiment, build_experiment, router_name
+from sweeps.grid import Grid
 from sweeps.placement import Placement, choose_placement, claim_cores
 from sweeps.report.terminal import make_progress, print_findings
 from sweeps.results import Results, write_json, write_parquet
-from sweeps.run import Cost, Sweep, estimate_cost, prepare, run, shape_of_states
+from sweeps.rounds import prepare_turns, train
+from sweeps.run import Cost, Sweep, estimate_cost, shape_of_states
 from sweeps.run_diagnosis import diagnose
 from sweeps.summary import summarize_sweep
 from sweeps.workdir import (
@@ -34,6 +37,9 @@ from sweeps.workdir import (
     read_summary,
     write_manifest,
 )
+
+if TYPE_CHECKING:
+    from sweeps.tracking import Tracker
 
 
 class BadInput(ValueError):
@@ -78,7 +84,9 @@ def sweep(
         claim_cores()
         experiment = build_experiment(config)
         placement = choose_placement(
-            config.sweep.devices, config.sweep.width, experiment.grid.members
+            config.sweep.devices,
+            config.sweep.width,
+            experiment.turn * experiment.units,
         )
         state_bytes = shape_of_states(experiment)
         mark = fingerprint(config, experiment.task)
@@ -109,33 +117,33 @@ def _run(
 
     write_manifest(workdir, config, mark, complete=False)
     with console.status("compiling"):
-        prepared = prepare(experiment, placement)
-        cost = estimate_cost(prepared)
-    console.print(_announce(prepared, cost, workdir), highlight=False)
+        prepared = prepare_turns(experiment, placement)
+        cost = estimate_cost(prepared, experiment.turns)
+    console.print(_announce(experiment, prepared, cost, workdir), highlight=False)
     tracker = open_tracker(config, experiment, workdir, mark)
     training = time.time()
-    results = _train(prepared, console, tracker.log)
+    trained, results = _train(experiment, prepared, console, tracker)
     training = time.time() - training
     if experiment.diagnosed:
         with console.status("diagnosing"):
-            results.diagnosis = diagnose(prepared)
+            results.diagnosis = diagnose(trained)
     summary = summarize_sweep(results, router_name(config))
     folder = workdir / FIGURES
     folder.mkdir(exist_ok=True)
     figures = draw_figures(
-        folder, summary, _per_member(results), _examples(prepared, results, summary)
+        folder, summary, _per_member(results), examples(trained, results, summary)
     )
     write_parquet(workdir / METRICS, results.table())
     write_json(workdir / SUMMARY, summary)
-    _save(prepared, workdir)
+    _save(trained, workdir)
     tracker.finish(summary, figures)
-    member_steps = experiment.grid.members * experiment.steps
+    member_steps = results.experiment.grid.members * experiment.steps
     write_manifest(
         workdir,
         config,
         mark,
         complete=True,
-        members=_member_list(experiment),
+        members=_member_list(results.experiment),
         placement=dataclasses.asdict(placement),
         seconds={
             "compile": prepared.compile_seconds,
@@ -155,37 +163,52 @@ def _run(
     return summary
 
 
-def _announce(prepared: Sweep, cost: Cost, workdir: Path) -> str:
+def _announce(
+    experiment: Experiment, prepared: Sweep, cost: Cost, workdir: Path
+) -> str:
     """The price of a sweep, said before it starts."""
-    experiment, placement = prepared.experiment, prepared.placement
-    grid = experiment.grid
-    seeds = grid.members // len(grid.axis.values)
+    grid, placement = experiment.grid, prepared.placement
+    rounds, num = experiment.refinement.rounds, experiment.refinement.num
+    more = ""
+    if rounds:
+        most = experiment.most_members - grid.members
+        more = (
+            f", then up to {most} in {rounds} round{'s' * (rounds > 1)} of {num} "
+            f"values inside the interval, all in turns of {prepared.rows}"
+        )
     return (
         f"{grid.members} members ({len(grid.axis.values)} values of "
-        f"{grid.axis.knob} × {seeds} seeds) × {experiment.steps} steps on "
-        f"{placement.devices} {jax.default_backend()} device(s), {placement.width} "
-        f"at once on each: about {cost.seconds / 60:.1f} min and "
+        f"{grid.axis.knob} × {experiment.units} seeds) × {experiment.steps} steps"
+        f"{more} on {placement.devices} {jax.default_backend()} device(s), "
+        f"{placement.width} at once on each: about {cost.seconds / 60:.1f} min and "
         f"{cost.memory_bytes / 1e6:.0f} MB of arrays; compiled in "
         f"{prepared.compile_seconds:.1f} s; results go to {workdir}"
     )
 
 
-def _train(prepared: Sweep, console: Console, log: Any) -> Results:
+def _train(
+    experiment: Experiment, prepared: Sweep, console: Console, tracker: "Tracker"
+) -> tuple[Sweep, Results]:
     """Trains under a progress bar; every snapshot also goes to the tracker."""
-    experiment = prepared.experiment
-    members = experiment.grid.members
+    steps = experiment.steps
     with make_progress(console) as progress:
-        bar = progress.add_task("member-steps", total=members * experiment.steps)
+        bar = progress.add_task("member-steps", total=experiment.most_members * steps)
+        last = 0
 
-        def on_snapshot(snapshot: Snapshot, collapsed: np.ndarray) -> None:
-            log(snapshot, collapsed)
+        def observe(grid: Grid, snapshot: Snapshot, collapsed: np.ndarray) -> None:
+            nonlocal last
+            if snapshot.step == 0:
+                tracker.begin(grid)
+                last = 0
+            tracker.log(snapshot, collapsed)
             progress.update(
                 bar,
-                completed=members * snapshot.step,
-                description=f"{collapsed.sum()}/{members} collapsed; member-steps",
+                advance=grid.members * (snapshot.step - last),
+                description=f"{collapsed.sum()}/{grid.members} collapsed; member-steps",
             )
+            last = snapshot.step
 
-        return run(prepared, on_snapshot)
+        return train(experiment, prepared, observe)
 
 
 def _per_member(results: Results) -> dict[str, np.ndarray]:
@@ -199,64 +222,14 @@ def _per_member(results: Results) -> dict[str, np.ndarray]:
     }
 
 
-def _examples(
-    prepared: Sweep, results: Results, summary: dict[str, Any]
-) -> list[tuple[str, np.ndarray]]:
-    """A routing matrix on each side of the onset, or at both ends without one."""
-    values = np.asarray(results.experiment.grid.axis.values)
-    estimate = summary["onset"]["estimate"]
-    if estimate is None:
-        sides = {0, len(values) - 1}
-    else:
-        # One value away from the gap: the sides themselves, not the transition.
-        above = int(np.searchsorted(values, estimate))
-        sides = {max(above - 2, 0), min(above + 1, len(values) - 1)}
-    return [_example(prepared, results, index) for index in sorted(sides)]
-
-
-def _example(prepared: Sweep, results: Results, index: int) -> tuple[str, np.ndarray]:
-    """The member of median concentration at one value, in its strongest head."""
-    from train.measure import routing_example
-
-    final, grid = results.snapshots[-1], results.experiment.grid
-    members = np.flatnonzero(grid.value == index)
-    metric = results.experiment.criterion.metric
-    order = members[np.argsort(final.model[metric][members, 0])]
-    member = int(order[len(order) // 2])
-    layers = final.layers[metric][member, 0]  # [L, H]
-    layer, head = np.unravel_index(np.nanargmax(np.nan_to_num(layers)), layers.shape)
-    one = jax.tree.map(
-        lambda leaf: np.asarray(leaf[member]),
-        (prepared.states.params, prepared.members.knobs),
-    )
-    matrices = jax.jit(
-        lambda params, knobs, inputs: routing_example(
-            results.experiment.model,
-            results.experiment.slot,
-            params,
-            knobs,
-            results.experiment.task.geometry(),
-            inputs,
-        )
-    )(*one, np.asarray(prepared.batch[0][0]))
-    value, seed = grid.axis.values[index], grid.init_seed[member]
-    title = f"{grid.axis.knob} = {value:.3g}, seed {seed}"
-    if layers.size > 1:
-        title += f", layer {layer}, head {head}"
-    return title, np.asarray(matrices[layer, head])
-
-
-def _save(prepared: Sweep, workdir: Path) -> None:
+def _save(trained: Sweep, workdir: Path) -> None:
     """The final state of every member, with what identifies it."""
     from train.checkpoint import save
 
-    grid = prepared.experiment.grid
+    grid = trained.experiment.grid
     tree = {
-        "states": jax.tree.map(lambda leaf: leaf[: grid.members], prepared.states),
-        "knobs": {
-            name: value[: grid.members]
-            for name, value in prepared.members.knobs.items()
-        },
+        "states": trained.states,
+        "knobs": trained.members.knobs,
         "init_seed": grid.init_seed,
         "data_seed": grid.data_seed,
     }
@@ -270,6 +243,7 @@ def _member_list(experiment: Experiment) -> list[dict[str, Any]]:
             grid.axis.knob: grid.axis.values[grid.value[m]],
             "init_seed": int(grid.init_seed[m]),
             "data_seed": int(grid.data_seed[m]),
+            "round": int(grid.round[m]),
         }
         for m in range(grid.members)
     ]

@@ -17,6 +17,7 @@ from ml_collections import ConfigDict
 
 from sweeps.criterion import Snapshot
 from sweeps.experiment import Experiment, router_name
+from sweeps.grid import Grid
 
 MOST_MEMBER_RUNS = 256
 """Above it only the curve run: each run costs 70 ms and three file descriptors."""
@@ -25,8 +26,12 @@ MOST_MEMBER_RUNS = 256
 class Tracker(Protocol):
     """Where a sweep reports to while it runs."""
 
+    def begin(self, grid: Grid) -> None:
+        """The members that train next."""
+        ...
+
     def log(self, snapshot: Snapshot, collapsed: np.ndarray) -> None:
-        """One measurement of all members."""
+        """One measurement of the members that train now."""
         ...
 
     def finish(self, summary: dict[str, Any], figures: list[Path]) -> None:
@@ -40,6 +45,9 @@ class Tracker(Protocol):
 
 class NoTracker:
     """Reports nowhere."""
+
+    def begin(self, grid: Grid) -> None:
+        """Does nothing."""
 
     def log(self, snapshot: Snapshot, collapsed: np.ndarray) -> None:
         """Does nothing."""
@@ -65,16 +73,22 @@ class WandbTracker:
     """Mirrors a sweep to Weights & Biases, online or into ``workdir/wandb``."""
 
     def __init__(self, names: _Names, config: ConfigDict, experiment: Experiment):
-        """Opens the curve run and, up to `MOST_MEMBER_RUNS`, one run per member."""
+        """Opens the curve run; members' runs open as they begin to train."""
         self._names, self._config = names, config.to_dict()
         self._experiment, self._router = experiment, router_name(config)
         self._curve = self._open("curve", "curve", self._config)
         knob = experiment.grid.axis.knob
         self._curve.define_metric(knob)
         self._curve.define_metric("onset/*", step_metric=knob)
-        grid = experiment.grid
-        few = grid.members <= MOST_MEMBER_RUNS
-        self._members = [self._open_member(m) for m in range(grid.members * few)]
+        self._few = experiment.most_members <= MOST_MEMBER_RUNS
+        self._members: list[Any] = []
+        self._training: list[Any] = []
+
+    def begin(self, grid: Grid) -> None:
+        """Opens one run per member, up to `MOST_MEMBER_RUNS` in the whole sweep."""
+        self._training = [
+            self._open_member(grid, m) for m in range(grid.members * self._few)
+        ]
 
     def _open(self, name: str, job_type: str, config: dict[str, Any]) -> Any:
         names = self._names
@@ -100,22 +114,23 @@ class WandbTracker:
             ),
         )
 
-    def _open_member(self, member: int) -> Any:
-        grid = self._experiment.grid
+    def _open_member(self, grid: Grid, member: int) -> Any:
         own = {
             **self._experiment.fixed,
             grid.axis.knob: float(grid.swept[member]),
             "init_seed": int(grid.init_seed[member]),
             "data_seed": int(grid.data_seed[member]),
         }
-        run = self._open(f"member-{member:04d}", self._router, self._config | own)
+        name = f"member-{len(self._members):04d}"
+        run = self._open(name, self._router, self._config | own)
         run.define_metric("opt_step")
         run.define_metric("*", step_metric="opt_step")
+        self._members.append(run)
         return run
 
     def log(self, snapshot: Snapshot, collapsed: np.ndarray) -> None:
         """Logs every member's numbers against its optimiser steps."""
-        for member, run in enumerate(self._members):
+        for member, run in enumerate(self._training):
             numbers = {k: v[member, 0] for k, v in snapshot.model.items()}
             numbers["loss/train"] = snapshot.train_loss[member]
             known = {k: float(v) for k, v in numbers.items() if np.isfinite(v)}

@@ -28,6 +28,14 @@ BAD_FLAGS = {
     "no values": (["--config.sweep.num=0"], "sweep.num=0"),
     "no seeds": (["--config.sweep.seeds=0"], "sweep.seeds=0"),
     "no data seeds": (["--config.sweep.data_seeds=0"], "sweep.data_seeds=0"),
+    "refine rounds": (["--config.sweep.refine.rounds=-1"], "sweep.refine.rounds=-1"),
+    "refine nothing": (["--config.sweep.refine.num=0"], "sweep.refine.num=0"),
+    "refine to a point": (["--config.sweep.refine.width=0"], "sweep.refine.width=0"),
+    "refine NaN": (["--config.sweep.refine.width=nan"], "sweep.refine.width=nan"),
+    "refine three seeds": (
+        ["--config.sweep.refine.rounds=1", "--config.sweep.seeds=3"],
+        "needs 4 seeds",
+    ),
     "no such knob": (["--config.sweep.knob=token.carry"], "token.carry"),
     "knob out of range": (
         ["--config.sweep.knob=token.norm_awareness", "--config.sweep.high=2"],

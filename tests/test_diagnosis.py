@@ -39,7 +39,7 @@ class Setting:
 
 def build(config: ConfigDict) -> Setting:
     experiment = build_experiment(config)
-    members = make_members(experiment, experiment.grid.members)
+    members = make_members(experiment, np.arange(experiment.grid.members))
     first = jax.tree.map(lambda rows: rows[2], members)
     other = jax.tree.map(lambda rows: rows[3], members)
     inputs, _ = experiment.task.held_out(jax.random.key(0), 1)

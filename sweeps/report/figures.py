@@ -10,9 +10,9 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from sweeps.report.maps import map_layers, map_steps
+from sweeps.report.scale import KnobScale
 from sweeps.report.words import interval
 
 INK = "#222222"
@@ -34,46 +34,6 @@ STYLE: Any = {
     "legend.frameon": False,
     "legend.fontsize": 7.5,
 }
-
-
-class KnobScale:
-    """Places values of a knob on a log axis, with 0 set apart at its left."""
-
-    def __init__(self, values: np.ndarray) -> None:
-        """Takes the increasing values of the axis, ``[values]``."""
-        self.values = values
-        positive = np.log10(values[values > 0])
-        step = np.diff(positive).mean() if len(positive) > 1 else 1.0
-        self._zero = positive[0] - 1.6 * step
-        self._break = positive[0] - 0.8 * step
-        self.step = step
-
-    def __call__(self, value: Any) -> np.ndarray:
-        """Axis position of values."""
-        value = np.asarray(value, float)
-        safe = np.where(value > 0, value, 1.0)
-        return np.where(value > 0, np.log10(safe), self._zero)
-
-    def dress(self, axes: Axes, label: str) -> None:
-        """Ticks at round values, a break after 0, the label."""
-        positive = np.log10(self.values[self.values > 0])
-        low, high = positive[0], positive[-1]
-        decades = range(int(np.floor(low)), int(np.ceil(high)) + 1)
-        ticks = [d + np.log10(m) for d in decades for m in (1, 3)]
-        margin = 1e-6 + 0.25 * self.step
-        ticks = [t for t in ticks if low - margin <= t <= high + margin]
-        if 0 in self.values:
-            ticks = [self._zero, *ticks]
-            axes.axvline(self._break, color="#dddddd", lw=0.8, ls=(0, (2, 2)))
-        axes.xaxis.set_major_locator(FixedLocator(ticks))
-        axes.xaxis.set_minor_locator(NullLocator())
-        axes.xaxis.set_major_formatter(FuncFormatter(self._name))
-        left = self._zero if 0 in self.values else low
-        axes.set_xlim(left - 0.6 * self.step, high + 0.6 * self.step)
-        axes.set_xlabel(label)
-
-    def _name(self, position: float, _: Any) -> str:
-        return "0" if np.isclose(position, self._zero) else f"{10**position:.3g}"
 
 
 def draw_figures(
@@ -143,7 +103,8 @@ def _jitter(members: dict[str, np.ndarray], scale: KnobScale) -> np.ndarray:
     position = scale(members["value"])
     for value in np.unique(members["value"]):
         same = members["value"] == value
-        position[same] += np.linspace(-0.22, 0.22, same.sum()) * scale.step
+        room = scale.room(float(value))
+        position[same] += np.linspace(-0.22, 0.22, same.sum()) * room
     return position
 
 

@@ -32,7 +32,7 @@ def _draw(axes: Axes, shares: np.ndarray, summary: dict[str, Any]) -> Any:
         aspect="auto",
         interpolation="nearest",
     )
-    names = [f"{point['value']:.3g}" for point in summary["curve"]]
+    names = [f"{point['value']:.4g}" for point in summary["curve"]]
     axes.set_yticks(range(len(names)), names)
     axes.spines[:].set_visible(False)
     return image
@@ -52,7 +52,7 @@ def map_steps(summary: dict[str, Any]) -> Figure:
     colors = plt.get_cmap("viridis")(np.linspace(0, 0.95, len(free)))
     for point, share, color in zip(summary["curve"], free, colors, strict=True):
         left.step(steps, share, where="post", color=color, lw=1.3,
-                  label=f"{point['value']:.3g}")  # fmt: skip
+                  label=f"{point['value']:.4g}")  # fmt: skip
     left.set_ylim(-0.03, 1.03)
     left.set_xlabel("training step")
     left.set_ylabel("share never collapsed so far")

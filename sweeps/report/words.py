@@ -1,5 +1,6 @@
 """What was found, in sentences that claim no more than the numbers do."""
 
+import math
 from typing import Any
 
 from sweeps.criterion import NULLS, UNTRAINED
@@ -17,6 +18,7 @@ def describe(summary: dict[str, Any]) -> list[str]:
         _critical(summary),
         *_asymptote(summary),
         *_open_ends(summary),
+        *_refinement(summary),
         *_other_parts(summary),
         parts_coincide(summary),
         *_sensitivity(summary),
@@ -26,8 +28,11 @@ def describe(summary: dict[str, Any]) -> list[str]:
 
 
 def interval(low: float | None, high: float | None) -> str:
-    """An interval with open ends spelled out."""
-    ends = [f"{end:.3g}" if end is not None else "open" for end in (low, high)]
+    """An interval with open ends spelled out, in digits that tell its ends apart."""
+    digits = 3
+    if low and high and high > low:
+        digits = max(3, 1 + math.ceil(-math.log10(math.log(high / low))))
+    ends = [f"{end:.{digits}g}" if end is not None else "open" for end in (low, high)]
     return f"[{ends[0]}, {ends[1]}]"
 
 
@@ -72,6 +77,38 @@ def _open_ends(summary: dict[str, Any]) -> list[str]:
         f"The interval is open at its {' and '.join(ends)} end: so few seeds do not "
         "exclude that collapse stays on one side of one half there."
     ]
+
+
+def _refinement(summary: dict[str, Any]) -> list[str]:
+    """How much narrower the interval got, why it stopped, and what limits it."""
+    course, knob = summary["refinement"], summary["knob"]
+    if course is None:
+        return []
+    first, *later = course["rounds"]
+    count = sum(len(one["values"]) for one in later)
+    why = {
+        "rounds": "all rounds are spent",
+        "width": "it is as narrow as asked",
+        "seeds": "what is left is the spread over seeds",
+        "open": "an end of the interval is open, which values inside cannot close",
+        "censored": "there is no onset in range",
+    }[course["stopped"]]
+    if not later:
+        return [f"Not refined: {why}."]
+    last = later[-1]
+    text = (
+        f"Refinement: {len(later)} round{'s' * (len(later) > 1)} of {count} values in "
+        f"all took the interval from {interval(first['low'], first['high'])} to "
+        f"{interval(last['low'], last['high'])}; it stopped because {why}."
+    )
+    if course["floor"]:
+        low, high = (f"{end:.4g}" for end in course["floor"])
+        place = f"from {low} to {high}" if low != high else f"at {low}"
+        text += (
+            f" The seeds do not decide {place}: values of {knob} cannot narrow that, "
+            "more seeds can."
+        )
+    return [text]
 
 
 def _asymptote(summary: dict[str, Any]) -> list[str]:
