@@ -94,9 +94,9 @@ def diagonal_mass(a: Matrix, mask: Matrix) -> float:
     return np.diag(a).mean() if a.shape[0] == a.shape[1] else np.nan
 
 
-def excess(a: Matrix, mask: Matrix) -> float:
+def excess_of_sources(a: Matrix, mask: Matrix) -> Matrix:
     even = (mask / mask.sum(1, keepdims=True)).sum(0)
-    return (a.sum(0) / even).max()
+    return a.sum(0) / even
 
 
 def importance(a: Matrix, mask: Matrix) -> Matrix:
@@ -118,7 +118,7 @@ CONCENTRATION = {
         row_peak,
         row_entropy,
         diagonal_mass,
-        excess,
+        excess_of_sources,
         spectral_ratio,
     )
 }

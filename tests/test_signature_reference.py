@@ -138,7 +138,7 @@ def test_concentration(
     mask = np.tri(length, dtype=bool) if causal else np.ones((length, length), bool)
     exact, weights = both(make, np.random.default_rng(seed), mask)
     function = getattr(spectrum if name == "spectral_ratio" else concentration, name)
-    needs_mask = name in ("row_entropy", "excess")
+    needs_mask = name in ("row_entropy", "excess_of_sources")
     arguments = (weights[None], jnp.asarray(mask)) if needs_mask else (weights[None],)
     wanted = reference.CONCENTRATION[name](exact, mask)
     np.testing.assert_allclose(function(*arguments)[0], wanted, **TOLERANCE)

@@ -140,7 +140,7 @@ def _directions(
     inputs: Array,
 ) -> list[Array | None]:
     """Power-method directions ``[2, H, D]`` of every use of a router, or None."""
-    found: list[Array | None] = []
+    found: dict[tuple[str, ...], Array | None] = {}  # `mix` may call `route` too
 
     def look(
         stage: Callable[..., Any],
@@ -152,12 +152,13 @@ def _directions(
         ours = isinstance(router, Router) and router.slot == slot
         if ours and context.method_name == "route":
             circuits = router.circuits()
-            found.append(None if circuits is None else power_directions(circuits))
+            known = None if circuits is None else power_directions(circuits)
+            found[router.path] = known
         return stage(*args, **kwargs)
 
     with nn.intercept_methods(look):
         model.apply({"params": params}, inputs, geometry, knobs)  # compiled away
-    return found
+    return list(found.values())
 
 
 class _Stages:
@@ -173,7 +174,12 @@ class _Stages:
     ) -> None:
         self._slot, self._changes, self._index = slot, changes, index
         self._deviation, self._key = deviation, key
-        self.insides: list[Inside] = []
+        self._insides: dict[tuple[str, ...], Inside] = {}
+
+    @property
+    def insides(self) -> list[Inside]:
+        """What was seen of every use of a router, in the order of their calls."""
+        return list(self._insides.values())
 
     def __call__(
         self,
@@ -196,7 +202,7 @@ class _Stages:
             return self._changed(router, stage(*args, **kwargs), own)
         if method == "route":
             routing = stage(*args, **kwargs)
-            self.insides.append(_inside(router, stage, *args))
+            self._insides[router.path] = _inside(router, stage, *args)
             return self._drawn(routing, args[1], own)
         return stage(*args, **kwargs)
 
