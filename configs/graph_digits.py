@@ -18,7 +18,8 @@ def get_config(preset: str = "v1") -> ConfigDict:
     config.task.name = "digits"
     config.task.nodes = 600
     config.task.hops = 1
+    config.sweep.low, config.sweep.high = 0.3, 100.0
     config.sweep.num, config.sweep.seeds = 6, 4
     config.model.init.embedding = 0.125  # Glorot's, for 64 features
-    config.train.steps = 300
+    config.train.steps = 200
     return config
