@@ -90,6 +90,7 @@ def _mixing(values: flags.FlagValues) -> int:
     if not all(length.isdecimal() for length in values.lengths):
         raise BadInput(f"--lengths={','.join(values.lengths)}: whole numbers")
     try:
+        claim_cores()  # one thread a device, as a sweep trains
         lengths = [int(length) for length in values.lengths]
         bench_mixing(values.config, values.length, lengths)
     except ValueError as error:
