@@ -5,10 +5,12 @@
 ``task.text`` is a file, ``pydoc_data.topics`` (the default) or ``tfds:NAME``. TFDS
 keeps its records in ``task.data_dir``, by default ``~/tensorflow_datasets``.
 
-Only a smoke run was made: 2 seeds at each of brakes 0, .03, .17 and 1, 600 steps, 80 s
-on 2 CPU cores while other work ran. No member collapsed: hub mass .06 to .07 against a
-null of .07, held-out loss from 2.19 (brake 0) to 2.12 nats per byte (brake 1), still
-falling. Which sizes and lengths of training bring an onset here is open.
+Time on 2 CPU cores: 3.5 minutes, while other work ran. What comes out (8 seeds): no
+collapse at any brake: hub mass .07 at 0 and .05 to .06 from .1 on, its nulls .07. Key
+norms stratify at every brake (sd/mean .15 to .34 against .11 untrained); the effective
+rank (17) stays above its nulls (3). Held-out loss falls from 2.25 nats per byte at
+brake 0 to 2.16 at 1, and was still falling: after 600 steps the router has use for
+every position and parks nothing. No other size or length of training was tried.
 """
 
 from ml_collections import ConfigDict
