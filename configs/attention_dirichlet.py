@@ -2,8 +2,8 @@
 
     onset sweep --config=configs/attention_dirichlet.py --workdir=runs/dirichlet
 
-Time on 2 CPU cores: 122 s. What comes out (8 seeds): hub mass .70 on ``<s>`` (nulls .07)
-in 8/8 seeds up to brake .31, 1/8 at .46, none beyond: critical brake .42, 95 % interval
+Time on 2 CPU cores: 122 s. What comes out (8 seeds): hub mass .70 (nulls .07) in
+8/8 seeds up to brake .31, 1/8 at .46, none beyond: critical brake .42, 95 % interval
 .31 to .46. The effective rank (13) is not below its uniform null (7) and key norms
 stratify (sd/mean .44). Held-out loss 1.990 to 2.008 nats.
 """
