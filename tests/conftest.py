@@ -5,14 +5,17 @@ from typing import Any
 
 import pytest
 
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as `sweeps.main` does
-from sweeps.placement import claim_cores  # noqa: E402
 
-# Most of a test's time is compiling; what it compiles runs for milliseconds.
-os.environ["XLA_FLAGS"] = " ".join(
-    [os.environ.get("XLA_FLAGS", ""), "--xla_backend_optimization_level=0"]
-).strip()
-claim_cores(2)
+def pytest_configure() -> None:
+    """Sets up the devices; before any test module loads JAX."""
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as `sweeps.main` does
+    # Most of a test's time is compiling; what it compiles runs for milliseconds.
+    os.environ["XLA_FLAGS"] = " ".join(
+        [os.environ.get("XLA_FLAGS", ""), "--xla_backend_optimization_level=0"]
+    ).strip()
+    from sweeps.placement import claim_cores
+
+    claim_cores(2)
 
 
 @pytest.fixture(scope="session")

@@ -268,7 +268,7 @@ def test_broken_folders_are_named(
             lambda: node_classification(path_graph(), train_share=1.0),
             "task.train_share=1.0: of 5 nodes it leaves none to test",
         ),
-        (lambda: read_graph("/nowhere"), "task.folder=/nowhere: no such folder"),
+        (lambda: read_graph("/nowhere"), "task.path=/nowhere: no such folder"),
     ],
 )
 def test_settings_are_named(build: Any, message: str) -> None:

@@ -3,6 +3,7 @@
 import re
 import urllib.error
 from collections.abc import Iterator
+from email.message import Message
 from pathlib import Path
 from typing import Any
 
@@ -136,7 +137,9 @@ def test_an_answer_of_any_kind_is_a_network(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def forbidden(request: Any, timeout: float) -> None:
-        raise urllib.error.HTTPError(request.full_url, 403, "Forbidden", None, None)  # type: ignore[arg-type]
+        raise urllib.error.HTTPError(
+            request.full_url, 403, "Forbidden", Message(), None
+        )
 
     monkeypatch.setattr("urllib.request.urlopen", forbidden)
     assert read_bytes("tfds:onset_far_away", str(tmp_path)).count(b"saying") == 30

@@ -9,6 +9,7 @@ as under the nulls made by knobs.
 
 import zlib
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import flax.linen as nn
@@ -207,12 +208,10 @@ class _Stages:
         return stage(*args, **kwargs)
 
     def _changed(self, router: Router, features: Any, key: Array) -> Any:
-        branches = [lambda: features]
-        for name in self._changes:
-            branches.append(
-                lambda name=name: change(name, router.roles, features, key)  # type: ignore[misc]
-            )
-        return jax.lax.switch(self._index, branches)
+        changed = [
+            partial(change, name, router.roles, features, key) for name in self._changes
+        ]
+        return jax.lax.switch(self._index, [lambda: features, *changed])
 
     def _drawn(self, routing: Routing, geometry: Geometry, key: Array) -> Routing:
         heads = routing.weights.shape[1]

@@ -88,17 +88,17 @@ def read_graph(folder: str, *, symmetrize: bool = False) -> Graph:
     """
     path = Path(folder)
     if not path.is_dir():
-        raise ValueError(f"task.folder={folder}: no such folder")
+        raise ValueError(f"task.path={folder}: no such folder")
     found = sorted([*path.glob("*.npz"), *path.glob("*.content")])
     if not found:
         pickled = any(path.glob("ind.*"))
         raise ValueError(
-            f"task.folder={folder}: no NAME.npz and no NAME.content"
+            f"task.path={folder}: no NAME.npz and no NAME.content"
             + ("; its ind.* files are pickles, which are never read" * pickled)
         )
     if len(found) > 1:
         names = ", ".join(file.name for file in found)
-        raise ValueError(f"task.folder={folder}: more than one graph: {names}")
+        raise ValueError(f"task.path={folder}: more than one graph: {names}")
     file = found[0]
     return (
         _read_npz(file, symmetrize)
@@ -115,18 +115,18 @@ def _read_npz(file: Path, symmetrize: bool) -> Graph:
             arrays = {name: archive[name] for name in archive.files}
     except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         reason = str(error).splitlines()[0]
-        raise ValueError(f"task.folder: {file}: cannot be read ({reason})") from None
+        raise ValueError(f"task.path: {file}: cannot be read ({reason})") from None
     missing = [name for name in ("edge_index", "x", "y") if name not in arrays]
     if missing:
-        raise ValueError(f"task.folder: {file}: no array {', '.join(missing)}")
+        raise ValueError(f"task.path: {file}: no array {', '.join(missing)}")
     labels = arrays["y"]
     if labels.ndim != 1 or labels.dtype.kind not in "iu":
         raise ValueError(
-            f"task.folder: {file}: y must be integers [N], "
+            f"task.path: {file}: y must be integers [N], "
             f"not {labels.dtype} {labels.shape}"
         )
     if arrays["x"].ndim != 2 or arrays["x"].dtype.kind not in "fiub":
-        raise ValueError(f"task.folder: {file}: x must be numbers [N, F]")
+        raise ValueError(f"task.path: {file}: x must be numbers [N, F]")
     return Graph(
         adjacency=adjacency_of(
             arrays["edge_index"], len(arrays["x"]), symmetrize=symmetrize
@@ -143,18 +143,18 @@ def _read_text(file: Path, symmetrize: bool) -> Graph:
     widths = {len(row) for _, row in rows}
     if len(widths) != 1 or widths.pop() < 3:
         raise ValueError(
-            f"task.folder: {file}: lines need an identifier, features and a class, "
+            f"task.path: {file}: lines need an identifier, features and a class, "
             "the same number of fields on each"
         )
     index = {row[0]: i for i, (_, row) in enumerate(rows)}
     if len(index) < len(rows):
-        raise ValueError(f"task.folder: {file}: an identifier occurs twice")
+        raise ValueError(f"task.path: {file}: an identifier occurs twice")
     features = np.empty((len(rows), len(rows[0][1]) - 2), np.float32)
     for i, (number, row) in enumerate(rows):
         try:
             features[i] = [float(field) for field in row[1:-1]]
         except ValueError as error:
-            raise ValueError(f"task.folder: {file}:{number}: {error}") from None
+            raise ValueError(f"task.path: {file}:{number}: {error}") from None
     classes = {name: i for i, name in enumerate(sorted({row[-1] for _, row in rows}))}
     cites = file.with_suffix(".cites")
     pairs = []
@@ -162,7 +162,7 @@ def _read_text(file: Path, symmetrize: bool) -> Graph:
         unknown = [name for name in row if name not in index]
         if len(row) != 2 or unknown:
             reason = f"no paper {unknown[0]}" if unknown else "two papers are needed"
-            raise ValueError(f"task.folder: {cites}:{number}: {reason}")
+            raise ValueError(f"task.path: {cites}:{number}: {reason}")
         pairs.append([index[name] for name in row])  # the citing paper receives
     return Graph(
         adjacency=adjacency_of(
@@ -181,9 +181,9 @@ def _fields(file: Path) -> list[tuple[int, list[str]]]:
         text = file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = str(error).splitlines()[0]
-        raise ValueError(f"task.folder: {file}: cannot be read ({reason})") from None
+        raise ValueError(f"task.path: {file}: cannot be read ({reason})") from None
     lines = enumerate(text.splitlines(), start=1)
     rows = [(number, line.split()) for number, line in lines if line.strip()]
     if not rows:
-        raise ValueError(f"task.folder: {file}: the file is empty")
+        raise ValueError(f"task.path: {file}: the file is empty")
     return rows

@@ -16,10 +16,10 @@ from typing import Any
 
 import tensorflow_datasets as tfds
 
+from train.tasks.byte_text import MOST_BYTES
 from train.tasks.text import DATASET
 from train.tasks.text_builder import quiet_log
 
-MOST_BYTES = 2**31 - 1  # positions are int32
 PATIENCE = 10.0  # seconds
 HEAD = 100  # rows that decide which of several texts is read
 
