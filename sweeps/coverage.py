@@ -7,16 +7,16 @@ writes a table of coverage, bias and width. No network is trained.
 """
 
 import dataclasses
-import time
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 from absl import flags
-from rich.console import Console
 from scipy import stats
 
+from sweeps import study
 from sweeps.onset import Onset, estimate_onset
+from sweeps.study import BadInput as BadInput
+from sweeps.study import Tell
 
 UNITS = (3, 5, 8, 12, 20)
 VALUES = 12
@@ -24,10 +24,6 @@ VALUES = 12
 
 Generator = np.random.Generator
 Draw = Callable[[Generator, int, float], np.ndarray]
-
-
-class BadInput(ValueError):
-    """A flag that cannot run; the message is one line for the user."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -242,36 +238,21 @@ def simulate(scenario: Scenario, units: int, replicates: int, seed: int) -> Tall
 
 def define_flags(values: flags.FlagValues) -> None:
     """Flags of this command."""
-    flags.DEFINE_integer("replicates", 1000, "Sweeps per cell.", flag_values=values)
-    flags.DEFINE_integer("seed", 0, "Of all random numbers.", flag_values=values)
-    flags.DEFINE_string("output", None, "Markdown file to write.", flag_values=values)
+    study.define_flags(values, replicates=1000)
 
 
 def command(values: flags.FlagValues) -> int:
     """Runs the command; returns its exit code."""
     from sweeps.report.coverage import render
 
-    if values.replicates < 1 or values.seed < 0:
-        raise BadInput(
-            f"--replicates={values.replicates} --seed={values.seed}: "
-            "at least 1 and at least 0"
-        )
-    if values.output and not Path(values.output).parent.is_dir():
-        raise BadInput(f"--output={values.output}: no such folder")
-    console = Console()
-    start = time.perf_counter()
+    return study.run_study(values, _table, render)
+
+
+def _table(replicates: int, seed: int, tell: Tell) -> dict[str, list[Tally]]:
     table = {}
-    with console.status("simulating") as status:
-        for scenario in SCENARIOS:
-            status.update(f"simulating: {scenario.name}")
-            table[scenario.name] = [
-                simulate(scenario, units, values.replicates, values.seed)
-                for units in UNITS
-            ]
-    text = render(table, values.replicates, values.seed)
-    if values.output:
-        Path(values.output).write_text(text)
-        console.print(f"{time.perf_counter() - start:.0f} s; wrote {values.output}")
-    else:
-        print(text)
-    return 0
+    for scenario in SCENARIOS:
+        tell(scenario.name)
+        table[scenario.name] = [
+            simulate(scenario, units, replicates, seed) for units in UNITS
+        ]
+    return table

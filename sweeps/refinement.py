@@ -8,17 +8,18 @@ is trained.
 """
 
 import dataclasses
-import time
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 from absl import flags
-from rich.console import Console
 
+from sweeps import study
 from sweeps.coverage import holds
 from sweeps.likelihood import CUTOFF, signed_roots
 from sweeps.onset import Onset, estimate_onset
 from sweeps.refine import closed, next_values, stop_reason, width
+from sweeps.study import BadInput as BadInput
+from sweeps.study import Tell
 
 VALUES = 10
 """Of the first grid, on an axis of that length less one; its gap is one unit."""
@@ -32,10 +33,6 @@ FIRST = 3.5
 """Least place of the onset; it is uniform over the two gaps after it."""
 
 Generator = np.random.Generator
-
-
-class BadInput(ValueError):
-    """A flag that cannot run; the message is one line for the user."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -202,36 +199,20 @@ def _coverage(onsets: list[Onset], places: np.ndarray) -> float:
 
 def define_flags(values: flags.FlagValues) -> None:
     """Flags of this command."""
-    flags.DEFINE_integer("replicates", 150, "Sweeps per cell.", flag_values=values)
-    flags.DEFINE_integer("seed", 0, "Of all random numbers.", flag_values=values)
-    flags.DEFINE_string("output", None, "Markdown file to write.", flag_values=values)
+    study.define_flags(values, replicates=150)
 
 
 def command(values: flags.FlagValues) -> int:
     """Runs the command; returns its exit code."""
     from sweeps.report.refinement import render
 
-    if values.replicates < 1 or values.seed < 0:
-        raise BadInput(
-            f"--replicates={values.replicates} --seed={values.seed}: "
-            "at least 1 and at least 0"
-        )
-    if values.output and not Path(values.output).parent.is_dir():
-        raise BadInput(f"--output={values.output}: no such folder")
-    console = Console()
-    start = time.perf_counter()
+    return study.run_study(values, _table, render)
+
+
+def _table(replicates: int, seed: int, tell: Tell) -> dict[tuple[str, int], Any]:
     table = {}
-    with console.status("simulating") as status:
-        for seeds in SEEDS:
-            for units in UNITS:
-                status.update(f"simulating: {seeds.name}, {units} seeds")
-                table[seeds.name, units] = simulate(
-                    seeds, units, values.replicates, values.seed
-                )
-    text = render(table, values.replicates, values.seed)
-    if values.output:
-        Path(values.output).write_text(text)
-        console.print(f"{time.perf_counter() - start:.0f} s; wrote {values.output}")
-    else:
-        print(text)
-    return 0
+    for seeds in SEEDS:
+        for units in UNITS:
+            tell(f"{seeds.name}, {units} seeds")
+            table[seeds.name, units] = simulate(seeds, units, replicates, seed)
+    return table
