@@ -10,9 +10,9 @@ start, so outcomes along the axis are paired. Three questions are kept apart:
   binomial likelihood ratio decides (95 %) that the probability is above or below
   1/2. An end in another gap is interpolated linearly in the signed root of that
   ratio. The gap itself is always inside, unless half of the change or more lies
-  outside it and the integrated likelihood has its median inside: then the curve is
-  spread wider than the grid, and that likelihood's own 95 % ends may lie inside the
-  gap. An end that no value closes is open, and with fewer than four seeds all are.
+  outside it, no value at exactly 1/2 inside it, and the integrated likelihood has its
+  median there: then the curve is spread wider than the grid, and that likelihood's own
+  95 % ends may lie inside the gap. An end that no value closes is open, and with fewer than four seeds all are.
 - **Whether there is one**: a fraction that stays on one side of 1/2 is *censored*,
   never extrapolated, and the values at which the seeds do not decide are listed.
 
@@ -232,7 +232,8 @@ def _locate(
     least, centre, most = quantiles(
         curves.edges, crossing, ((1 - LEVEL) / 2, 0.5, (1 + LEVEL) / 2)
     )
-    spread = fraction[i] - fraction[j] <= change / 2
+    # A value at exactly 1/2 does not decide, so it stays inside.
+    spread = j == i + 1 and fraction[i] - fraction[j] <= change / 2
     if spread and x[i] <= centre <= x[j]:
         low = max(low, min(least, estimate)) if low == x[i] else low
         high = min(high, max(most, estimate)) if high == x[j] else high
