@@ -6,10 +6,11 @@ import jax
 import numpy as np
 
 from routers.signature.full import GRAPH
-from routers.signature.nulls import POST_HOC, Variant, diagnostic_variants
+from routers.signature.nulls import Variant, diagnostic_variants
 from sweeps.diagnosis import Diagnosis
 from sweeps.experiment import Experiment
 from sweeps.placement import make_mesh, place, replicate
+from sweeps.post_hoc import neutral_members, why_absent
 from sweeps.run import Sweep, make_loop, make_members, turns
 from train.loop import EVALUATION, stream_key
 from train.tasks.rewiring import rewire
@@ -18,7 +19,7 @@ from train.tasks.rewiring import rewire
 def variants_of(experiment: Experiment) -> tuple[tuple[Variant, ...], dict[str, str]]:
     """The variants of a sweep, and why others are absent."""
     router, _ = experiment.routers[experiment.slot]
-    return diagnostic_variants(router, experiment.kind, _no_neutral_members(experiment))
+    return diagnostic_variants(router, experiment.kind, why_absent(experiment))
 
 
 def diagnose(sweep: Sweep) -> Diagnosis:
@@ -40,7 +41,7 @@ def diagnose(sweep: Sweep) -> Diagnosis:
     inputs = sweep.batch[0][: experiment.diagnosed]
     shared = replicate(mesh, (rewired, inputs, key))
     trained = jax.tree.map(np.asarray, sweep.states.params)
-    neutral = _neutral_members(experiment)
+    neutral = neutral_members(experiment)
     program = jax.jit(loop.diagnose, static_argnums=0)
     found: list[dict[str, np.ndarray]] = []
     for order in turns(experiment.grid.members, sweep.rows):
@@ -66,30 +67,3 @@ def diagnose(sweep: Sweep) -> Diagnosis:
 
 def _rows(params: Any, order: np.ndarray) -> Any:
     return jax.tree.map(lambda leaf: leaf[order], params)
-
-
-def _neutral(experiment: Experiment) -> float:
-    slot, name = experiment.grid.axis.knob.split(".")
-    return experiment.routers[slot][0].knobs[name].neutral
-
-
-def _no_neutral_members(experiment: Experiment) -> str | None:
-    """Why nobody was trained at the swept knob's neutral value, or None."""
-    axis, neutral = experiment.grid.axis, _neutral(experiment)
-    if np.isclose(axis.values, neutral, rtol=1e-6, atol=0).any():
-        return None
-    return (
-        f"{POST_HOC} needs members trained at {axis.knob}={neutral:g}, the neutral "
-        f"value, which is not in this sweep"
-    )
-
-
-def _neutral_members(experiment: Experiment) -> np.ndarray:
-    """For every member the one of its seed at the neutral value, or itself, ``[M]``."""
-    grid = experiment.grid
-    if _no_neutral_members(experiment) is not None:
-        return np.arange(grid.members)
-    near = np.isclose(grid.axis.values, _neutral(experiment), rtol=1e-6, atol=0)
-    trained = np.flatnonzero(grid.value == np.flatnonzero(near)[0])
-    by_unit = trained[np.argsort(grid.unit[trained])]
-    return by_unit[grid.unit]

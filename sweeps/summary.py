@@ -13,6 +13,7 @@ from sweeps.courses import depth_course, layer_outcomes, training_course
 from sweeps.criterion import ACCURACY, LOSS, NULLS, null_samples
 from sweeps.onset import estimate_onset, fraction_interval
 from sweeps.parts import sensitivity, summarize_parts
+from sweeps.post_hoc import summarize_post_hoc
 from sweeps.results import Results, quartiles
 
 SCHEMA = 2
@@ -41,6 +42,7 @@ def summarize_sweep(results: Results, router: str) -> dict[str, Any]:
         "refinement": results.refinement.plain() if results.refinement else None,
         "parts": summarize_parts(results),
         "sensitivity": sensitivity(results),
+        "post_hoc": summarize_post_hoc(results),
         "diagnosis": _diagnosis(results),
         "layers": layers.shape[1],
         "curve": [_point(results, layers, index) for index in range(len(axis.values))],

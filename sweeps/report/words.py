@@ -22,6 +22,7 @@ def describe(summary: dict[str, Any]) -> list[str]:
         *_other_parts(summary),
         parts_coincide(summary),
         *_sensitivity(summary),
+        *_post_hoc(summary),
         *_price(summary),
         *_diverged(summary),
     ]
@@ -179,6 +180,22 @@ def _sensitivity(summary: dict[str, Any]) -> list[str]:
         for row in table
     )
     return [f"Critical {summary['knob']} at other thresholds: {told}."]
+
+
+def _post_hoc(summary: dict[str, Any]) -> list[str]:
+    """Whether the knob acts on learning or on routing that is already there."""
+    found, knob = summary["post_hoc"], summary["knob"]
+    if found is None:
+        return []
+    verdict = {
+        "coincide": "coincides with",
+        "differ": "differs from",
+        "undecided": "is not decidedly other than",
+    }[found["against_trained"]]
+    return [
+        f"Critical {knob} put on afterwards, on networks trained at its neutral value: "
+        f"{_where(found['onset'])}; this {verdict} the trained one."
+    ]
 
 
 def _where(onset: dict[str, Any]) -> str:
