@@ -16,6 +16,7 @@ from ml_collections import ConfigDict, config_flags
 
 COMMANDS = {
     "sweep": "train one router at many knob values and seeds, and map the onset",
+    "compare": "set the onsets of finished sweeps side by side",
     "check": "run the executable contract on a router, ours or yours",
     "coverage": "simulate known onsets and measure the interval's coverage",
     "refinement": "simulate how much narrower refined intervals are than uniform ones",
@@ -83,9 +84,10 @@ def parse(
         sys.argv = saved
     if config is not None and not isinstance(config, ConfigDict):
         raise flags.Error("--config: get_config() does not return a ConfigDict")
-    taken = len(inspect.signature(module.command).parameters) - 1
-    if len(positional) > taken:
-        raise flags.Error(f"unexpected argument {positional[taken]!r}")
+    taken = list(inspect.signature(module.command).parameters.values())[1:]
+    any_number = any(one.kind is one.VAR_POSITIONAL for one in taken)
+    if len(positional) > len(taken) and not any_number:
+        raise flags.Error(f"unexpected argument {positional[len(taken)]!r}")
     return values, positional
 
 

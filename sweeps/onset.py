@@ -12,7 +12,8 @@ start, so outcomes along the axis are paired. Three questions are kept apart:
   ratio. The gap itself is always inside, unless half of the change or more lies
   outside it, no value at exactly 1/2 inside it, and the integrated likelihood has its
   median there: then the curve is spread wider than the grid, and that likelihood's own
-  95 % ends may lie inside the gap. An end that no value closes is open, and with fewer than four seeds all are.
+  95 % ends may lie inside the gap. An end that no value closes is open, and with fewer
+  than four seeds all are.
 - **Whether there is one**: a fraction that stays on one side of 1/2 is *censored*,
   never extrapolated, and the values at which the seeds do not decide are listed.
 

@@ -156,7 +156,7 @@ def parts_coincide(summary: dict[str, Any]) -> str:
     """One line: whether the signature's three parts set in at the same place."""
     parts = summary["parts"]
     told = [
-        f"{PART_NAMES[name]} {_where(parts[name]['onset'])}"
+        f"{PART_NAMES[name]} {where(parts[name]['onset'])}"
         for name in PART_NAMES
         if name in parts
     ]
@@ -175,7 +175,7 @@ def _sensitivity(summary: dict[str, Any]) -> list[str]:
     if all(row["estimate"] is None for row in table):
         return []
     told = ", ".join(
-        f"{_where({**row, 'undecided': []}).split(' [')[0]} (threshold "
+        f"{where({**row, 'undecided': []}).split(' [')[0]} (threshold "
         f"{row['threshold']:g})"
         for row in table
     )
@@ -194,11 +194,12 @@ def _post_hoc(summary: dict[str, Any]) -> list[str]:
     }[found["against_trained"]]
     return [
         f"Critical {knob} put on afterwards, on networks trained at its neutral value: "
-        f"{_where(found['onset'])}; this {verdict} the trained one."
+        f"{where(found['onset'])}; this {verdict} the trained one."
     ]
 
 
-def _where(onset: dict[str, Any]) -> str:
+def where(onset: dict[str, Any]) -> str:
+    """An onset in a few words: estimate and interval, or how it is censored."""
     if onset["estimate"] is not None:
         return f"{onset['estimate']:.3g} {interval(onset['low'], onset['high'])}"
     places = {"all": "at every value", "none": "at no value", None: "unknown"}

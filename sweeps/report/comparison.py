@@ -1,0 +1,149 @@
+"""Several sweeps as one Markdown table and one figure; no computation of onsets."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+
+matplotlib.use("Agg")
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+
+from sweeps.compare import (
+    Record,
+    differing,
+    fit_power_law,
+    scale_of,
+    verdict,
+)
+from sweeps.report.figures import STYLE
+from sweeps.report.scale import KnobScale
+from sweeps.report.words import interval, where
+
+
+def render(records: Sequence[Record], over: str | None, flags: str) -> str:
+    """The comparison as Markdown.
+
+    Args:
+      records: at least two, of one knob.
+      over: setting to scale by, or None.
+      flags: given, as on the command line.
+    """
+    knob = records[0].summary["knob"]
+    differ = differing(records)
+    heads = ["sweep", *differ, "hubs", f"critical {knob}"]
+    heads += [f"× {over}"] if over else []
+    heads += ["against the first", "put on afterwards", "loss"]
+    lines = [_row(heads), _row(["---"] * len(heads))]
+    for record in records:
+        cells = [record.name, *(_shown(record.settings.get(key)) for key in differ)]
+        cells += [_hubs(record), where(record.summary["onset"])]
+        cells += [_scaled(record, over)] if over else []
+        same = "–" if record is records[0] else verdict(records[0], record)
+        cells += [same, _post_hoc(record), _loss(record)]
+        lines.append(_row(cells))
+    units = sorted({record.summary["onset"]["units"] for record in records})
+    seeds = " or ".join(map(str, units))
+    notes = [
+        f"Critical values with 95 % intervals over {seeds} seeds; *hubs*: collapsed "
+        "members at the least and the greatest value; *put on afterwards*: the same "
+        "criterion on networks trained at the knob's neutral value; *loss*: medians of "
+        "the held-out loss over seeds, least to greatest along the axis, in nats.",
+        *_law(records, over),
+    ]
+    names = " ".join(record.name for record in records)
+    return "\n".join(
+        [f"    onset compare {names}{flags}", "", *lines, "", "\n\n".join(notes), ""]
+    )
+
+
+def _law(records: Sequence[Record], over: str | None) -> list[str]:
+    if not over:
+        return []
+    scales = [scale_of(record, over) for record in records]
+    law = fit_power_law(scales, [record.onset for record in records])
+    if law is None:
+        return ["A power law needs three sweeps with closed intervals."]
+    return [
+        f"Over {law.sweeps} sweeps with closed intervals the critical value goes as "
+        f"{over} to the power {law.exponent:.2f} (95 % {law.low:.2f} to {law.high:.2f};"
+        f" chi-square of the residuals: p = {law.p_value:.2g}). Errors are the "
+        "intervals' own, taken as normal in the logarithm."
+    ]
+
+
+def _row(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _shown(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _hubs(record: Record) -> str:
+    ends = record.summary["curve"][0], record.summary["curve"][-1]
+    counts = [f"{end['collapsed']}/{end['members'] - end['diverged']}" for end in ends]
+    return " … ".join(counts)
+
+
+def _scaled(record: Record, over: str) -> str:
+    onset, scale = record.summary["onset"], scale_of(record, over)
+    if onset["estimate"] is None:
+        return "–"
+    low, high = (onset[end] and onset[end] * scale for end in ("low", "high"))
+    return f"{onset['estimate'] * scale:.3g} {interval(low, high)}"
+
+
+def _post_hoc(record: Record) -> str:
+    found = record.summary["post_hoc"]
+    if found is None:
+        return "–"
+    return f"{where(found['onset'])}, {found['against_trained']}"
+
+
+def _loss(record: Record) -> str:
+    losses = [point["loss"]["median"] for point in record.summary["curve"]]
+    finite = [loss for loss in losses if loss is not None]
+    return f"{min(finite):.3f}–{max(finite):.3f}" if finite else "–"
+
+
+def draw(records: Sequence[Record], path: Path) -> None:
+    """Collapse fractions of all sweeps over the knob, with 95 % intervals.
+
+    Args:
+      records: at least two, of one knob.
+      path: of the PNG.
+    """
+    every = sorted({float(value) for record in records for value in record.values})
+    scale = KnobScale(np.asarray(every))
+    colors = plt.get_cmap("viridis")(np.linspace(0, 0.85, len(records)))
+    with plt.rc_context(STYLE):
+        figure, axes = plt.subplots(figsize=(5.6, 3.2))
+        scale.dress(axes, records[0].summary["knob"])
+        for record, color in zip(records, colors, strict=True):
+            _curve(axes, record, scale, color)
+        axes.set_ylabel("fraction collapsed")
+        axes.set_ylim(-0.03, 1.03)
+        axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
+        figure.savefig(path, bbox_inches="tight")
+        plt.close(figure)
+
+
+def _curve(axes: Axes, record: Record, scale: KnobScale, color: Any) -> None:
+    """One sweep's points, joined where the logarithm is; the value 0 stands apart."""
+    curve = record.summary["curve"]
+    x = scale([point["value"] for point in curve])
+    alive = np.asarray([point["members"] - point["diverged"] for point in curve])
+    collapsed = np.asarray([point["collapsed"] for point in curve])
+    fraction = np.where(alive > 0, collapsed / np.maximum(alive, 1), np.nan)
+    low = [point["fraction"]["low"] for point in curve]
+    high = [point["fraction"]["high"] for point in curve]
+    joined = slice(int(curve[0]["value"] == 0), None)
+    axes.plot(x, fraction, "o", color=color, ms=3)
+    axes.plot(x[joined], fraction[joined], color=color, lw=1.2, label=record.name)
+    axes.fill_between(
+        x[joined], low[joined], high[joined], color=color, alpha=0.12, lw=0
+    )
