@@ -1,6 +1,7 @@
 """The console command ``onset``: finds the command, owns messages and exit codes.
 
-Exit codes: 0 done; 1 a check failed; 2 bad input, one line on stderr; 130 interrupted.
+Exit codes: 0 done; 1 a check failed, or a file could not be written; 2 bad input, one
+line on stderr; 75 a sweep was stopped and goes on when launched again; 130 interrupted.
 """
 
 import importlib
@@ -22,7 +23,7 @@ COMMANDS = {
     "refinement": "simulate how much narrower refined intervals are than uniform ones",
     "bench": "time training against a plain PyTorch loop or a plain scan",
 }
-BAD_INPUT, INTERRUPTED = 2, 130
+FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -55,6 +56,9 @@ def main(arguments: list[str] | None = None) -> int:
         return _refuse(f"onset {name}", str(error).splitlines()[0])
     except module.BadInput as error:
         return _refuse(f"onset {name}", " ".join(str(error).split()))
+    except OSError as error:
+        print(f"onset {name}: {error}", file=sys.stderr)
+        return FAILED
     except KeyboardInterrupt:
         print(f"onset {name}: interrupted", file=sys.stderr)
         return INTERRUPTED

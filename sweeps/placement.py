@@ -12,6 +12,7 @@ from functools import partial
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
@@ -67,18 +68,25 @@ def choose_placement(devices: int, width: int, members: int) -> Placement:
     Raises:
       ValueError: more devices than there are, or a width below 1.
     """
-    present = jax.local_device_count()
+    present = jax.device_count()
     if not 0 <= devices <= present:
-        raise ValueError(f"sweep.devices={devices}: this machine has {present}")
+        raise ValueError(f"sweep.devices={devices}: there are {present}")
+    if jax.process_count() > 1 and devices not in (0, present):
+        raise ValueError(
+            f"sweep.devices={devices}: {jax.process_count()} processes use all "
+            f"{present} devices (0)"
+        )
     if width < 1:
         raise ValueError(f"sweep.width={width}: at least 1")
-    used = min(devices or present, members)
+    used = devices or present
+    if jax.process_count() == 1:
+        used = min(used, members)
     return Placement(used, min(width, -(-members // used)))
 
 
 def make_mesh(placement: Placement) -> Mesh:
-    """One axis of local devices over which members are sharded."""
-    return Mesh(np.asarray(jax.local_devices()[: placement.devices]), (AXIS,))
+    """One axis of devices, of all processes, over which members are sharded."""
+    return Mesh(np.asarray(jax.devices()[: placement.devices]), (AXIS,))
 
 
 def make_spread(
@@ -113,9 +121,26 @@ def make_spread(
 
 def place(mesh: Mesh, rows: Any) -> Any:
     """Puts a stack of members on the devices, sharded by member."""
-    return jax.device_put(rows, NamedSharding(mesh, P(AXIS)))
+    return _put(rows, NamedSharding(mesh, P(AXIS)))
 
 
 def replicate(mesh: Mesh, shared: Any) -> Any:
     """Puts what all members share on every device."""
-    return jax.device_put(shared, NamedSharding(mesh, P()))
+    return _put(shared, NamedSharding(mesh, P()))
+
+
+def _put(tree: Any, sharding: NamedSharding) -> Any:
+    """The same values in every process, each keeping what its devices hold."""
+    if jax.process_count() == 1:
+        return jax.device_put(tree, sharding)
+
+    def of_leaf(leaf: Any) -> Any:
+        if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+            data = of_leaf(jax.random.key_data(leaf))
+            return jax.random.wrap_key_data(data, impl=jax.random.key_impl(leaf))
+        whole = np.asarray(leaf)
+        return jax.make_array_from_callback(
+            whole.shape, sharding, lambda index: whole[index]
+        )
+
+    return jax.tree.map(of_leaf, tree)

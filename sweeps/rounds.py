@@ -9,7 +9,6 @@ are numbered in the order of training, and a number never changes.
 import dataclasses
 from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 import jax
 import numpy as np
@@ -17,8 +16,10 @@ import numpy as np
 from sweeps.criterion import Snapshot
 from sweeps.experiment import Experiment
 from sweeps.grid import Axis, Grid, make_grid, split_grid
+from sweeps.journal import Journal
 from sweeps.onset import Onset, estimate_onset
 from sweeps.placement import Placement
+from sweeps.processes import to_host
 from sweeps.refine import Course, Round, floor, next_values, stop_reason
 from sweeps.results import Results, join_results
 from sweeps.run import Sweep, make_members, prepare, refill, run
@@ -39,7 +40,10 @@ def prepare_turns(experiment: Experiment, placement: Placement) -> Sweep:
 
 
 def train(
-    experiment: Experiment, prepared: Sweep, observe: Observer
+    experiment: Experiment,
+    prepared: Sweep,
+    observe: Observer,
+    journal: Journal | None = None,
 ) -> tuple[Sweep, Results]:
     """Trains the first grid, then round after round until there is reason to stop.
 
@@ -47,6 +51,7 @@ def train(
       experiment: the whole.
       prepared: for one turn of it, by `prepare_turns`.
       observe: called with every snapshot of every turn, step 0 first.
+      journal: of this sweep; what it holds is not trained again.
 
     Returns:
       The programs with the final states of all members, on the host, and the results.
@@ -56,8 +61,9 @@ def train(
 
     def train_turn(grid: Grid) -> None:
         sweep = refill(prepared, grid)
-        turns.append(run(sweep, partial(observe, grid)))
-        finished.append(_on_host(sweep.states, grid.members))
+        turns.append(run(sweep, partial(observe, grid), journal, len(turns)))
+        states = to_host(sweep.states)
+        finished.append(jax.tree.map(lambda leaf: leaf[: grid.members], states))
 
     for grid in split_grid(experiment.grid, experiment.turn):
         train_turn(grid)
@@ -102,7 +108,3 @@ def _refine(
 
 def _record(number: int, grid: Grid, onset: Onset) -> Round:
     return Round(number, grid.axis.values, grid.members, onset.low, onset.high)
-
-
-def _on_host(states: TrainState, members: int) -> Any:
-    return jax.tree.map(lambda leaf: np.asarray(leaf)[:members], states)

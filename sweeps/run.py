@@ -14,7 +14,9 @@ from jax.sharding import Mesh
 from sweeps.criterion import Snapshot, summarize
 from sweeps.experiment import Experiment
 from sweeps.grid import Grid
+from sweeps.journal import Journal
 from sweeps.placement import Placement, make_mesh, make_spread, place, replicate
+from sweeps.processes import to_host
 from sweeps.results import Results
 from train.loop import DATA, EVALUATION, INIT, Loop, seed_keys, stream_key
 from train.step import Member, TrainState, make_optimizer
@@ -160,25 +162,41 @@ def make_loop(experiment: Experiment, placement: Placement, mesh: Mesh) -> Loop:
     )
 
 
-def run(sweep: Sweep, on_snapshot: Callable[[Snapshot, np.ndarray], None]) -> Results:
+def run(
+    sweep: Sweep,
+    on_snapshot: Callable[[Snapshot, np.ndarray], None],
+    journal: Journal | None = None,
+    turn: int = 0,
+) -> Results:
     """Trains to the end, measuring at step 0 and after every chunk.
 
     Args:
       sweep: from `prepare`; its states move.
-      on_snapshot: called with each snapshot and who is collapsed in it.
+      on_snapshot: called with each snapshot and who is collapsed in it, after it is
+        in the journal; those that were there already come first.
+      journal: gone on from, and kept.
+      turn: number of this one in the journal.
     """
     experiment = sweep.experiment
     results = Results(experiment)
     losses = np.full(experiment.grid.members, np.nan)
     mesh = make_mesh(sweep.placement)
-    for point in range(experiment.points + 1):
+    saved = journal.newest(turn, sweep.states) if journal else None
+    for snapshot in saved.snapshots if saved else ():
+        results.add(snapshot)
+        on_snapshot(snapshot, results.outcomes[-1])
+    if saved:
+        sweep.states = saved.states
+    for point in range(len(results.snapshots), experiment.points + 1):
         if point:
             first = first_step(mesh, (point - 1) * experiment.chunk)
             sweep.states, chunk_losses = sweep.chunk(
                 sweep.states, sweep.members, sweep.task, sweep.streams, first
             )
-            losses = np.asarray(chunk_losses)[: experiment.grid.members].mean(1)
+            losses = to_host(chunk_losses)[: experiment.grid.members].mean(1)
         results.add(_snapshot(sweep, point * experiment.chunk, losses))
+        if journal:
+            journal.add(turn, point, sweep.states, results.snapshots[-1])
         on_snapshot(results.snapshots[-1], results.outcomes[-1])
     return results
 
@@ -186,8 +204,8 @@ def run(sweep: Sweep, on_snapshot: Callable[[Snapshot, np.ndarray], None]) -> Re
 def _snapshot(sweep: Sweep, step: int, losses: np.ndarray) -> Snapshot:
     members = sweep.experiment.grid.members
     measured = sweep.measure(sweep.states, sweep.members, sweep.task, sweep.batch)
-    measures = {name: np.asarray(v)[:members] for name, v in measured.items()}
-    diverged = np.asarray(sweep.states.diverged)[:members]
+    measures = {name: v[:members] for name, v in to_host(measured).items()}
+    diverged = to_host(sweep.states.diverged)[:members]
     return summarize(step, measures, losses, diverged)
 
 

@@ -11,6 +11,7 @@ from sweeps.diagnosis import Diagnosis
 from sweeps.experiment import Experiment
 from sweeps.placement import make_mesh, place, replicate
 from sweeps.post_hoc import neutral_members, why_absent
+from sweeps.processes import to_host
 from sweeps.run import Sweep, make_loop, make_members, turns
 from train.loop import EVALUATION, stream_key
 from train.tasks.rewiring import rewire
@@ -52,7 +53,7 @@ def diagnose(sweep: Sweep) -> Diagnosis:
             sweep.init(rows, sweep.task).params,
         )
         turn = program(variants, params, rows, sweep.task, shared)
-        found.append({name: np.asarray(value) for name, value in turn.items()})
+        found.append(to_host(turn))
     members = experiment.grid.members
     return Diagnosis(
         step=experiment.steps,

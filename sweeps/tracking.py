@@ -8,6 +8,7 @@ curves of several sweeps. The work directory is the record; W&B mirrors it.
 import dataclasses
 import hashlib
 import os
+import shutil
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -200,6 +201,9 @@ def open_tracker(
     if mode == "disabled":
         return NoTracker()
     os.environ.setdefault("WANDB_SILENT", "true")
+    if mode == "offline":
+        # Of a sweep that was stopped; everything is logged again from its record.
+        shutil.rmtree(workdir / "wandb", ignore_errors=True)
     place = hashlib.sha256(str(workdir.absolute()).encode()).hexdigest()[:6]
     names = _Names(
         sweep=f"{router_name(config)}-{fingerprint[:8]}-{place}",

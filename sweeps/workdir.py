@@ -1,10 +1,14 @@
 """The work directory: the record of one sweep, never shared by two."""
 
+import contextlib
+import fcntl
 import hashlib
 import json
+import os
 import platform
 import shutil
 import subprocess
+from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -22,6 +26,8 @@ SUMMARY = "onset.json"
 METRICS = "metrics.parquet"
 FIGURES = "figures"
 CHECKPOINT = "checkpoints/final"
+JOURNAL = "checkpoints"
+LOCK = ".lock"
 PACKAGES = ("jax", "flax", "optax", "orbax-checkpoint", "wandb", "numpy")
 SPARE_BYTES = 100e6
 
@@ -36,11 +42,46 @@ def fingerprint(config: ConfigDict, task: Task) -> str:
     return digest.hexdigest()
 
 
+@contextlib.contextmanager
+def hold(workdir: Path) -> Iterator[None]:
+    """Keeps other launches off the directory; the system lets go when we die.
+
+    Args:
+      workdir: made if missing.
+
+    Raises:
+      ValueError: not writable, not empty and no sweep's, or another launch holds it.
+    """
+    try:
+        workdir.mkdir(parents=True, exist_ok=True)
+        names = {path.name for path in workdir.iterdir()}
+        if names - {LOCK} and MANIFEST not in names:
+            raise ValueError(f"workdir={workdir} is not empty and holds no sweep")
+        lock = (workdir / LOCK).open("a+")
+    except OSError as error:
+        raise ValueError(
+            f"workdir={workdir}: cannot be written ({error.strerror})"
+        ) from None
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            lock.seek(0)
+            owner = lock.read().strip() or "another process"
+            raise ValueError(
+                f"workdir={workdir}: in use by {owner}; wait for it, or choose another"
+            ) from None
+        lock.truncate(0)
+        lock.write(f"process {os.getpid()} on {platform.node()}")
+        lock.flush()
+        yield
+
+
 def claim(workdir: Path, config: ConfigDict, mark: str, need_bytes: float) -> bool:
     """Makes the directory this sweep's own.
 
     Args:
-      workdir: made if missing.
+      workdir: held.
       config: the sweep's.
       mark: its `fingerprint`.
       need_bytes: what it will write.
@@ -49,17 +90,8 @@ def claim(workdir: Path, config: ConfigDict, mark: str, need_bytes: float) -> bo
       True if this very sweep is already complete there.
 
     Raises:
-      ValueError: not writable, not empty, another sweep's, or too little disk.
+      ValueError: another sweep's, damaged, or too little disk.
     """
-    try:
-        workdir.mkdir(parents=True, exist_ok=True)
-        probe = workdir / ".writable"
-        probe.touch()
-        probe.unlink()
-    except OSError as error:
-        raise ValueError(
-            f"workdir={workdir}: cannot be written ({error.strerror})"
-        ) from None
     if (workdir / MANIFEST).exists():
         manifest = read_manifest(workdir)
         if manifest["fingerprint"] != mark:
@@ -69,9 +101,8 @@ def claim(workdir: Path, config: ConfigDict, mark: str, need_bytes: float) -> bo
                 "choose another directory"
             )
         if manifest["complete"]:
+            _check_files(workdir, manifest["files"])
             return True
-    elif any(workdir.iterdir()):
-        raise ValueError(f"workdir={workdir} is not empty and holds no sweep")
     free = shutil.disk_usage(workdir).free
     if free < need_bytes + SPARE_BYTES:
         raise ValueError(
@@ -89,12 +120,31 @@ def read_manifest(workdir: Path) -> dict[str, Any]:
     """
     try:
         manifest = json.loads((workdir / MANIFEST).read_text())
-        manifest["fingerprint"], manifest["config"], manifest["complete"]
+        manifest["fingerprint"], manifest["config"], manifest["files"]
+        manifest["complete"]
     except (ValueError, KeyError, TypeError, OSError) as error:
         raise ValueError(
             f"workdir={workdir}: {MANIFEST} is damaged ({error})"
         ) from None
     return manifest
+
+
+def checksums(workdir: Path) -> dict[str, str]:
+    """SHA-256 of the tables of a finished sweep, by name."""
+    return {
+        name: hashlib.sha256((workdir / name).read_bytes()).hexdigest()
+        for name in (METRICS, SUMMARY)
+    }
+
+
+def _check_files(workdir: Path, known: dict[str, str]) -> None:
+    for name, digest in known.items():
+        path = workdir / name
+        if not path.is_file() or checksums(workdir)[name] != digest:
+            raise ValueError(
+                f"workdir={workdir}: {name} is damaged or was changed; the sweep has "
+                f"to be run again, in another directory"
+            )
 
 
 def write_manifest(
@@ -112,6 +162,7 @@ def write_manifest(
     content = {
         "schema": 1,
         "complete": complete,
+        "files": checksums(workdir) if complete else {},
         "fingerprint": mark,
         "config": _plain(config),
         "versions": {"python": platform.python_version()}

@@ -147,13 +147,18 @@ def test_a_second_launch_shows_and_a_changed_one_is_refused(
     done: tuple, tiny: dict[str, Any]
 ) -> None:
     workdir, summary, _ = done
-    before = {path: path.stat().st_mtime_ns for path in workdir.iterdir()}
+
+    def times() -> dict[Path, int]:
+        paths = [path for path in workdir.iterdir() if path.name != ".lock"]
+        return {path: path.stat().st_mtime_ns for path in paths}
+
+    before = times()
     console = quiet()
     assert sweep(configure(tiny), workdir, console) == summary
     assert "already holds this sweep" in console.file.getvalue()
     with pytest.raises(BadInput, match="train.steps was 6, now 12"):
         sweep(configure(tiny, **{"train.steps": 12}), workdir, quiet())
-    assert before == {path: path.stat().st_mtime_ns for path in workdir.iterdir()}
+    assert before == times()
 
 
 def test_the_same_sweep_gives_the_same_bits(
