@@ -13,6 +13,7 @@ whole; a damaged one is named and the one before is taken.
 import dataclasses
 import os
 import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,8 @@ from train.checkpoint import Saving, checksum, load, save_async
 
 KEPT = 2
 """Newest checkpoints that stay while a turn trains."""
+PATIENCE = 5.0
+"""Seconds after which a save under way is looked at."""
 TABLES = ("layers", "model", "spread")
 
 
@@ -120,14 +123,21 @@ class Journal:
           OSError: it could not be written.
         """
         saving, self._saving = self._saving, None
-        if saving is None:
+        while saving is not None:
+            asked = time.monotonic()
+            try:
+                saving.result(timeout=PATIENCE)
+            # Orbax passes on errors of several libraries; all mean the same here.
+            except Exception as error:
+                waiting = time.monotonic() - asked >= PATIENCE
+                # Without its folder Orbax waits for minutes.
+                if waiting and self._folder.is_dir():
+                    continue
+                reason = (str(error).splitlines() or ["its folder is gone"])[0]
+                raise OSError(
+                    f"a checkpoint could not be written to {self._folder}: {reason}"
+                ) from error
             return
-        try:
-            saving.result()
-        # Orbax passes on errors of several libraries; all mean the same here.
-        except Exception as error:
-            reason = (str(error).splitlines() or [type(error).__name__])[0]
-            raise OSError(f"a checkpoint could not be written: {reason}") from error
 
     def clear(self) -> None:
         """Removes all turns, of a sweep whose results are complete."""
@@ -211,7 +221,8 @@ def _write_snapshot(
 
 def _read_snapshot(path: Path) -> tuple[Snapshot, tuple[int, np.ndarray]]:
     """A measurement, rows and checksum of the states there; zip checks its bits."""
-    with np.load(path) as file:
+    # NumPy does not close what it opened and found damaged.
+    with path.open("rb") as opened, np.load(opened) as file:
         arrays = {name: file[name] for name in file.files}
     tables: dict[str, dict[str, np.ndarray]] = {table: {} for table in TABLES}
     for name, values in arrays.items():

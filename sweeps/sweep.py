@@ -17,6 +17,7 @@ from absl import flags
 from ml_collections import ConfigDict
 from rich.console import Console
 
+from sweeps.compilation import keep_compiled
 from sweeps.experiment import Experiment, build_experiment
 from sweeps.journal import Journal
 from sweeps.placement import Placement, choose_placement, claim_cores
@@ -61,6 +62,7 @@ def command(values: flags.FlagValues) -> int:
         raise BadInput("--coordinator, --processes, --process: only with --distributed")
     try:
         claim_cores()
+        keep_compiled()
         if values.distributed:
             join(*explicit)
         sweep(values.config, Path(values.workdir))

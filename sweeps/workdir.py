@@ -101,7 +101,7 @@ def claim(workdir: Path, config: ConfigDict, mark: str, need_bytes: float) -> bo
                 "choose another directory"
             )
         if manifest["complete"]:
-            _check_files(workdir, manifest["files"])
+            _check_files(workdir, manifest.get("files", {}))
             return True
     free = shutil.disk_usage(workdir).free
     if free < need_bytes + SPARE_BYTES:
@@ -120,8 +120,7 @@ def read_manifest(workdir: Path) -> dict[str, Any]:
     """
     try:
         manifest = json.loads((workdir / MANIFEST).read_text())
-        manifest["fingerprint"], manifest["config"], manifest["files"]
-        manifest["complete"]
+        manifest["fingerprint"], manifest["config"], manifest["complete"]
     except (ValueError, KeyError, TypeError, OSError) as error:
         raise ValueError(
             f"workdir={workdir}: {MANIFEST} is damaged ({error})"

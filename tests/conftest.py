@@ -13,6 +13,7 @@ def pytest_configure() -> None:
     os.environ["XLA_FLAGS"] = " ".join(
         [os.environ.get("XLA_FLAGS", ""), "--xla_backend_optimization_level=0"]
     ).strip()
+    os.environ["JAX_ENABLE_COMPILATION_CACHE"] = "false"  # leave no trace at home
     from sweeps.placement import claim_cores
 
     claim_cores(2)

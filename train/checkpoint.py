@@ -13,8 +13,8 @@ from routers.base import Array
 class Saving(Protocol):
     """A save under way."""
 
-    def result(self) -> None:
-        """Waits until it is on disk; raises what went wrong."""
+    def result(self, timeout: float | None = None) -> None:
+        """Waits until it is on disk; raises what went wrong, or `TimeoutError`."""
         ...
 
 
