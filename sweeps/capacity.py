@@ -14,10 +14,10 @@ PROBES = 9
 
 @dataclasses.dataclass(frozen=True)
 class Program:
-    """A compiled training chunk, as its compiler describes it, on one chip.
+    """A compiled program, as its compiler describes it, on one device.
 
     Attributes:
-      members: on the chip.
+      members: on the device.
       memory: arguments, temporaries and outputs, less what they share, bytes.
       flops: with every loop's body counted once.
       traffic: bytes read and written, likewise.
@@ -45,7 +45,7 @@ class Overflow:
 def largest_fit(
     probe: Callable[[int], Program | Overflow], start: int, unit: int, memory: float
 ) -> Program | None:
-    """Searches the most members on one chip, compiling until one count is verified.
+    """Searches the most members on one device, compiling until one count is verified.
 
     Memory is nearly a straight line in the members: a line through the last two
     programs that fitted gives the next guess; an interval is kept around the answer,
@@ -55,7 +55,7 @@ def largest_fit(
       probe: compiles for a number of members.
       start: the first number, a multiple of the unit.
       unit: members come in multiples of it.
-      memory: of the chip, bytes; lowered to what the compiler says is available.
+      memory: of the device, bytes; lowered to what the compiler says is available.
 
     Returns:
       A program that fits, within `NEAR` of the most that would unless `PROBES`
@@ -122,7 +122,7 @@ class Work:
 
     Attributes:
       flops: of it.
-      traffic: bytes between chip and memory.
+      traffic: bytes its operations read and write.
     """
 
     flops: float
@@ -151,36 +151,14 @@ class Loops:
     traffic: float
 
 
-def work_of_step(
-    first: Program,
-    second: Program,
-    drawing: Program,
-    loops: Loops,
-    width: int,
-    steps: int,
-) -> Work:
-    """One member's step, from two compilations that differ in members alone.
-
-    The compiler counts the body of a loop once: its count is one step of as many
-    members as are computed at once, plus what is outside the loop. Drawing the batches
-    is, and so are copies of all states, once a chunk, which grow with the members.
+def work_of_step(step: Program, loops: Loops) -> Work:
+    """One member's step, from a program of one step of some members.
 
     Args:
-      first: the chunk.
-      second: the same with more members.
-      drawing: the batches of the chunk alone.
-      loops: inside the step.
-      width: members computed at once.
-      steps: of the chunk.
+      step: compiled by itself; its own loops counted once.
+      loops: how often they run.
     """
-    apart = second.members - first.members
-    copies = max((second.traffic - first.traffic) / apart, 0.0)
-    outside = drawing.traffic + copies * first.members
-    body = first.traffic - outside
-    if body <= 0:  # the line does not hold: all of it then, too much but no less
-        body, copies = first.traffic, 0.0
-    flops = max(first.flops - drawing.flops, 0.0)
     return Work(
-        flops=flops * loops.flops / width,
-        traffic=body * loops.traffic / width + copies / steps,
+        flops=step.flops * loops.flops / step.members,
+        traffic=step.traffic * loops.traffic / step.members,
     )

@@ -23,12 +23,12 @@ from sweeps.experiment import Experiment, build_experiment
 from sweeps.placement import AXIS, Placement
 from sweeps.shape_compile import (
     compile_chunk,
-    compile_drawing,
+    compile_step,
     describe,
     use_described_tpus,
 )
-from sweeps.slices import GIB, Slice, parse_topology
-from sweeps.step_loops import count_loops
+from sweeps.single_step import count_loops
+from sweeps.slices import GIB, Chip, Slice, parse_topology
 
 
 class BadInput(ValueError):
@@ -42,20 +42,37 @@ class Plan:
     Attributes:
       slice: of TPUs.
       hosts: as the compiler describes the slice.
-      fits: a program of the most members; None where none fit.
-      members: of this sweep on each chip.
-      work: of one member's step; None where this sweep does not fit.
-      compile_seconds: of this sweep's program.
-      sweep_steps: steps that each chip takes one after another.
+      share: devices of the compiler that make a chip, its cores where it splits it.
+      fits: a program of the most members on a device; None where none fit.
+      program: of this sweep; None where it does not fit.
+      work: of one member's step.
+      members: of this sweep on a device.
+      member_steps: that a device takes one after another.
     """
 
     slice: Slice
     hosts: int
+    share: int
     fits: Program | None
+    program: Program | None
+    work: Work
     members: int
-    work: Work | None
-    compile_seconds: float
-    sweep_steps: float
+    member_steps: int
+
+    @property
+    def device(self) -> Chip:
+        """The part of a chip that a device is."""
+        return part(self.slice.chip, self.share)
+
+
+def part(chip: Chip, share: int) -> Chip:
+    """One of the equal parts of a chip."""
+    return dataclasses.replace(
+        chip,
+        flops=chip.flops / share,
+        bandwidth=chip.bandwidth / share,
+        memory=chip.memory // share,
+    )
 
 
 def define_flags(values: flags.FlagValues) -> None:
@@ -102,39 +119,32 @@ def plan(experiment: Experiment, width: int, asked: Slice) -> Plan:
       ValueError: the compiler knows no such slice.
     """
     devices = describe(asked)
+    share = len(devices) // asked.chips
     mesh = Mesh(np.asarray(devices), (AXIS,))
     rows = experiment.turn * experiment.units
     width = min(width, -(-rows // len(devices)))
     members = Placement(len(devices), width).padded(rows) // len(devices)
-    programs: dict[int, Program] = {}
+    own: Program | Overflow = Overflow()
 
     def probe(count: int) -> Program | Overflow:
+        nonlocal own
         found = compile_chunk(experiment, mesh, width, count)
-        if isinstance(found, Program):
-            programs[count] = found
+        if count == members:
+            own = found
         return found
 
-    fits = largest_fit(probe, members, width, asked.chip.memory)
-    work = None
-    if fits is not None and members in programs and len(programs) > 1:
-        first = programs[members]
-        second = programs[min(count for count in programs if count > members)]
-        work = work_of_step(
-            first,
-            second,
-            compile_drawing(experiment, mesh),
-            count_loops(experiment),
-            width,
-            experiment.chunk,
-        )
+    fits = largest_fit(probe, members, width, part(asked.chip, share).memory)
     return Plan(
         slice=asked,
         hosts=len({device.process_index for device in devices}),
+        share=share,
         fits=fits,
+        program=own if isinstance(own, Program) else None,
+        work=work_of_step(
+            compile_step(experiment, mesh, width), count_loops(experiment)
+        ),
         members=members,
-        work=work,
-        compile_seconds=programs[members].seconds if members in programs else np.nan,
-        sweep_steps=experiment.turns * members * experiment.steps,
+        member_steps=experiment.turns * members * experiment.steps,
     )
 
 
@@ -154,32 +164,37 @@ def _table(plans: list[Plan], experiment: Experiment) -> Table:
 
 def _column(found: Plan) -> dict[str, str]:
     """What the table says of a slice, top to bottom."""
-    chip, work, fits = found.slice.chip, found.work, found.fits
-    seconds = work.seconds(chip) if work else np.nan
+    fits, own, work, share = found.fits, found.program, found.work, found.share
+    seconds = work.seconds(found.device)
+    most = f"{fits.members * share:,}" if fits else "none"
+    memory = f"{fits.memory * share / GIB:.2f} GiB" if fits else "–"
+    in_line = found.member_steps * seconds
     return {
         "chips": f"{found.slice.chips}",
         "hosts": f"{found.hosts}",
-        "members that fit on a chip": f"{fits.members:,}" if fits else "none",
-        "memory they take": f"{fits.memory / GIB:.2f} GiB" if fits else "–",
-        "members of this sweep on a chip": f"{found.members}",
-        "compiled in": f"{found.compile_seconds:.1f} s" if work else "–",
-        "a member's step": f"{work.flops / 1e6:.1f} MFLOP" if work else "does not fit",
-        "memory traffic of it": f"{work.traffic / 1e6:.1f} MB" if work else "–",
-        "bound by": work.bound(chip) if work else "–",
-        "estimated time of it": f"{seconds * 1e6:.0f} µs" if work else "–",
-        "estimated time of the sweep": (
-            f"{found.sweep_steps * seconds:.1f} s" if work else "–"
-        ),
+        "members that fit on a chip": most,
+        "memory they take": memory,
+        "members of this sweep on it": f"{found.members * share}",
+        "compiled in": f"{own.seconds:.1f} s" if own else "does not fit",
+        "a member's step": f"{work.flops / 1e6:.1f} MFLOP",
+        "bytes it reads and writes": f"{work.traffic / 1e6:.1f} MB",
+        "bound by": work.bound(found.device),
+        "estimated time of it": f"{seconds * 1e6:.0f} µs",
+        "estimated time of the sweep": _duration(in_line) if own else "–",
     }
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:.1f} s" if seconds < 120 else f"{seconds / 60:,.0f} min"
 
 
 def _footnote(width: int) -> str:
     return (
         f"An estimate, never checked on hardware. libtpu {version('libtpu')} compiled "
-        f"the training chunk, {width} member(s) at once on a chip, at this sweep's "
-        "number of members and at the number said to fit; measuring and the diagnosis "
-        "at the end are not in it. Times are what the compiler's counts take at the "
-        "chip's peak and bandwidth: too short, as that is never reached and each of "
-        "the many small operations has a cost of its own; and its bytes also count "
+        f"the training chunk, {width} member(s) at once, at this sweep's number of "
+        "members and at the number said to fit; measuring and the diagnosis at the end "
+        "are not in it. Times are what the compiler's counts for one step take at the "
+        "chip's peak and bandwidth: too short, as neither is reached and each of the "
+        "many small operations has a cost of its own; too long, as the bytes include "
         "what stays on the chip."
     )

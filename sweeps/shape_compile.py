@@ -15,9 +15,9 @@ from sweeps.capacity import Overflow, Program
 from sweeps.experiment import Experiment
 from sweeps.placement import AXIS, Placement
 from sweeps.run import make_loop, make_members
+from sweeps.single_step import make_step
 from sweeps.slices import GIB, Slice
 from train.loop import DATA, seed_keys, stream_key
-from train.step import draw_batches
 
 AVAILABLE = re.compile(r"available HBM \(([\d.]+)([KMG])\)")
 SCALE = {"K": GIB / 2**20, "M": GIB / 2**10, "G": float(GIB)}
@@ -27,6 +27,8 @@ def use_described_tpus() -> None:
     """Keeps libtpu to compiling: it asks no metadata server and claims no device."""
     jax.config.update("jax_platforms", "cpu")
     os.environ.setdefault("TPU_SKIP_MDS_QUERY", "1")
+    # Nor does it mind another process that has one.
+    os.environ.setdefault("ALLOW_MULTIPLE_LIBTPU_LOAD", "1")
     # It complains on standard error of a host that is no TPU host.
     os.environ.setdefault("TPU_WORKER_HOSTNAMES", "localhost")
     os.environ.setdefault("TPU_ACCELERATOR_TYPE", "v5litepod-4")
@@ -114,15 +116,13 @@ def compile_chunk(
     return read_program(compiled, members, time.perf_counter() - start)
 
 
-def compile_drawing(experiment: Experiment, mesh: Mesh) -> Program:
-    """Compiles the batches of a chunk alone; every device draws all of them."""
-    replicated = NamedSharding(mesh, P())
-
-    def draw(task: Any, streams: jax.Array, first: jax.Array) -> Any:
-        return draw_batches(task, streams, first, experiment.chunk, experiment.batch)
-
-    lowered = jax.jit(draw, out_shardings=replicated).lower(*_shared(experiment, mesh))
-    return read_program(lowered.compile(), 0, 0.0)
+def compile_step(experiment: Experiment, mesh: Mesh, width: int) -> Program:
+    """Compiles one step of the members computed at once, the same on every device."""
+    step, shapes = make_step(experiment, width)
+    arguments = _spread(mesh, P(), shapes)
+    start = time.perf_counter()
+    compiled = jax.jit(step, donate_argnums=0).lower(*arguments).compile()
+    return read_program(compiled, width, time.perf_counter() - start)
 
 
 def read_program(

@@ -91,8 +91,11 @@ CHIPS = {
     ),
 }
 SHAPES = {  # by dimensions, those an accelerator type stands for
-    2: "1x1 2x2 2x4 4x4 4x8 8x8 8x16 16x16".split(),
-    3: "2x2x1 2x2x2 2x2x4 2x4x4 4x4x4 4x4x8 4x8x8 8x8x8 8x8x16 8x16x16 16x16x16".split(),
+    2: ("1x1", "2x2", "2x4", "4x4", "4x8", "8x8", "8x16", "16x16"),
+    3: (
+        *("2x2x1", "2x2x2", "2x2x4", "2x4x4", "4x4x4", "4x4x8", "4x8x8", "8x8x8"),
+        *("8x8x16", "8x16x16", "16x16x16"),
+    ),
 }
 PER_HOST = 4  # chips of each host of a slice with several
 

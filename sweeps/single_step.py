@@ -1,12 +1,14 @@
-"""Counts the passes of the loops inside one training step, from its trace.
+"""One training step by itself, and the passes of the loops inside it.
 
-Compilers count a loop's body once. A recurrent router has loops of its own over the
+Compilers count a loop's body once. A chunk of steps is loops over members and steps,
+so its count mixes a step with what is done once a member and once a chunk: a step is
+compiled by itself instead. A recurrent router still has loops of its own over the
 positions; their passes are known statically and are counted here, in units that need
 not be a compiler's, because only the ratio is used.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
@@ -17,42 +19,57 @@ from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn
 from sweeps.capacity import Loops
 from sweeps.experiment import Experiment
 from sweeps.run import make_members
-from train.step import init_state, make_optimizer, train_step
+from train.step import Member, TrainState, init_state, make_optimizer, train_step
+
+
+def make_step(experiment: Experiment, width: int) -> tuple[Callable[..., Any], Any]:
+    """A training step of members computed at once, and the shapes of its arguments.
+
+    Args:
+      experiment: of the sweep.
+      width: members.
+
+    Returns:
+      ``step(states, members, inputs, targets, task)`` and its arguments by shape.
+    """
+    optimizer = make_optimizer(experiment.optimizer)
+
+    def start() -> Any:
+        members = make_members(experiment, np.zeros(width, int))
+        inputs, targets = experiment.task.sample(jax.random.key(0), experiment.batch)
+        geometry = experiment.task.geometry()
+
+        def init(member: Member) -> TrainState:
+            return init_state(experiment.model, optimizer, geometry, inputs, member)
+
+        return jax.vmap(init)(members), members, inputs, targets, experiment.task
+
+    def step(states: Any, members: Any, inputs: Any, targets: Any, task: Any) -> Any:
+        def of_member(pair: tuple[TrainState, Member]) -> Any:
+            state, member = pair
+            return train_step(
+                experiment.model,
+                optimizer,
+                experiment.optimizer.warmup,
+                task.geometry(),
+                member,
+                state,
+                inputs,
+                targets,
+            )
+
+        # As the chunk does it: a single member is not batched.
+        return jax.lax.map(of_member, (states, members), batch_size=width)
+
+    return step, jax.eval_shape(start)
 
 
 def count_loops(experiment: Experiment) -> Loops:
-    """Passes of the loops inside one step of one member, as ratios of its work."""
-    every, once = _count(_trace(experiment), True), _count(_trace(experiment), False)
+    """Passes of the loops inside a step, as ratios of its work to one pass each."""
+    step, shapes = make_step(experiment, 1)
+    jaxpr = jax.make_jaxpr(step)(*shapes).jaxpr
+    every, once = _count(jaxpr, passes=True), _count(jaxpr, passes=False)
     return Loops(flops=every[0] / once[0], traffic=every[1] / once[1])
-
-
-def _trace(experiment: Experiment) -> Jaxpr:
-    """One training step of one member, traced by shape."""
-    optimizer = make_optimizer(experiment.optimizer)
-    members = make_members(experiment, np.zeros(1, int))
-    member = jax.tree.map(lambda rows: rows[0], members)
-    geometry = experiment.task.geometry()
-
-    def step(key: jax.Array) -> Any:
-        inputs, targets = experiment.task.sample(key, experiment.batch)
-        state = init_state(experiment.model, optimizer, geometry, inputs, member)
-        return state, inputs, targets
-
-    state, inputs, targets = jax.eval_shape(step, jax.random.key(0))
-
-    def train(state: Any, inputs: Any, targets: Any) -> Any:
-        return train_step(
-            experiment.model,
-            optimizer,
-            experiment.optimizer.warmup,
-            geometry,
-            member,
-            state,
-            inputs,
-            targets,
-        )
-
-    return jax.make_jaxpr(train)(state, inputs, targets).jaxpr
 
 
 def _count(jaxpr: Jaxpr, passes: bool) -> tuple[float, float]:
