@@ -8,8 +8,9 @@ from collections.abc import Callable
 
 from sweeps.slices import Chip
 
-NEAR = 0.02
-PROBES = 9
+NEAR = 0.02  # of the most members, where the search for them ends
+FILLED = 0.995  # of the memory, aimed at: a program at the very end is often refused
+PROBES = 10
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,10 +93,11 @@ def _next_guess(
         first_step = 2 * most
         inside = least_refused is None or first_step < least_refused
         return first_step if inside else _middle(most, least_refused, unit)
-    bound = line_bound(fitting[-2], fitting[-1], unit, memory)
+    bound = line_bound(fitting[-2], fitting[-1], unit, FILLED * memory)
     if bound - most <= NEAR * most:
         return None
-    if least_refused is not None and bound >= least_refused:
+    # A line that was refused once is not trusted far from what was compiled.
+    if least_refused is not None and bound >= min(least_refused, 2 * most):
         return _middle(most, least_refused, unit)
     return bound
 
