@@ -21,6 +21,8 @@ COMMANDS = {
     "check": "run the executable contract on a router, ours or yours",
     "coverage": "simulate known onsets and measure the interval's coverage",
     "refinement": "simulate how much narrower refined intervals are than uniform ones",
+    "plan": "compile a sweep for TPU slices without one: what fits, and how fast",
+    "launch": "print what runs a sweep on Slurm, Cloud TPU VMs or GKE",
     "bench": "time training against a plain PyTorch loop or a plain scan",
 }
 FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
