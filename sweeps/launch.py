@@ -58,6 +58,7 @@ class Launch:
       zone: "" for gcloud's own.
       image: of GKE's container.
       cluster: of GKE; "" where not given.
+      claim: of the volume that GKE mounts as the parent of the work directory.
     """
 
     config: str
@@ -68,6 +69,7 @@ class Launch:
     zone: str
     image: str
     cluster: str
+    claim: str
 
     def command(self, config: str | None = None) -> list[str]:
         """The sweep's arguments, with another path of the config if it moves."""
@@ -101,6 +103,12 @@ def define_flags(values: flags.FlagValues) -> None:
     flags.DEFINE_string("zone", "", "Zone; gcloud's own if empty.", flag_values=values)
     flags.DEFINE_string("image", "", "Container image (gke).", flag_values=values)
     flags.DEFINE_string("cluster", "", "Cluster (gke).", flag_values=values)
+    flags.DEFINE_string(
+        "claim",
+        "onset",
+        "PersistentVolumeClaim of the results (gke).",
+        flag_values=values,
+    )
 
 
 def command(values: flags.FlagValues) -> int:
@@ -149,6 +157,7 @@ def read(values: flags.FlagValues) -> Launch:
         zone=values.zone,
         image=values.image,
         cluster=values.cluster,
+        claim=values.claim,
     )
 
 
@@ -160,7 +169,7 @@ def overrides(values: flags.FlagValues) -> tuple[str, ...]:
 
 
 def _check_names(values: flags.FlagValues) -> None:
-    for flag in ("zone", "cluster"):
+    for flag in ("zone", "cluster", "claim"):
         name = values[flag].value
         if name and not NAME.fullmatch(name):
             raise BadInput(f"--{flag}={name}: lower-case letters, digits and -")
@@ -173,12 +182,16 @@ def _check_names(values: flags.FlagValues) -> None:
 
 def _check_workdir(workdir: str, target: str, nodes: int) -> None:
     """One record is written by all processes, and outlives a container."""
-    lasting = workdir.startswith("gs://") or PurePosixPath(workdir).is_absolute()
-    if lasting or (nodes == 1 and target != "gke"):
+    absolute = PurePosixPath(workdir).is_absolute()
+    nested = len(PurePosixPath(workdir).parts) > 2
+    if absolute and (nested or target != "gke"):
+        return
+    if nodes == 1 and target != "gke" and "://" not in workdir:
         return
     why = "a container's own disk is lost" if nodes == 1 else f"{nodes} hosts share it"
     raise BadInput(
-        f"--workdir={workdir}: {why}; an absolute path that every host mounts, or gs://"
+        f"--workdir={workdir}: {why}; an absolute path below a folder that every host "
+        "mounts, as /shared/run (buckets through gcsfuse)"
     )
 
 
@@ -225,6 +238,8 @@ def _gke(asked: Launch) -> dict[str, object]:
         "topology": asked.slice.topology,
         "image": asked.image,
         "command": yaml_list(asked.command()),
+        "claim": asked.claim,
+        "mount": yaml_word(str(PurePosixPath(asked.workdir).parent)),
         "chips": asked.slice.chips if asked.nodes == 1 else PER_HOST,
     }
 
@@ -236,6 +251,11 @@ def yaml_list(words: Sequence[str]) -> str:
         escaped, default_style='"', default_flow_style=True, width=2**31
     )
     return str(text).strip()
+
+
+def yaml_word(word: str) -> str:
+    """A string of YAML on one line."""
+    return yaml_list([word])[1:-1].replace("$$", "$")
 
 
 def path_there(config: str) -> str:

@@ -75,7 +75,7 @@ def started(target: str, here: Path, *flags: str, **more: str) -> list[str]:
 def test_settings_arrive_as_they_were_given(
     target: str, here: Path, text: str, folder: str
 ) -> None:
-    workdir = f"/shared/{folder}"
+    workdir = f"/shared/runs/{folder}"
     seen = started(target, here, f"--config.task.text={text}", workdir=workdir)
     config = "attention.py" if target == "tpu-vm" else CONFIG
     assert seen == [
@@ -194,6 +194,18 @@ def test_a_jobset_asks_for_the_slice(
     assert only["resources"] == {"requests": wanted, "limits": wanted}
 
 
+@given(st.text(st.characters(codec="utf-8", exclude_categories=("C", "Z")), min_size=1))
+def test_a_jobset_mounts_where_the_results_go(folder: str) -> None:
+    folder = "x" + folder.replace("/", "")
+    text = recipe("gke", "--claim=disk", workdir=f"/{folder}/run")
+    (job,) = yaml.safe_load(text)["spec"]["replicatedJobs"]
+    pod = job["template"]["spec"]["template"]["spec"]
+    (mount,) = pod["containers"][0]["volumeMounts"]
+    (volume,) = pod["volumes"]
+    assert mount == {"name": volume["name"], "mountPath": f"/{folder}"}
+    assert volume["persistentVolumeClaim"] == {"claimName": "disk"}
+
+
 def test_a_jobset_goes_on_after_75_and_not_after_2() -> None:
     spec = yaml.safe_load(recipe("gke"))["spec"]
     job = spec["replicatedJobs"][0]["template"]["spec"]
@@ -237,6 +249,12 @@ BAD = {
         {"target": "gke", "accelerator": "v6e-1", "workdir": "runs/a"},
         "container",
     ),
+    "a bucket": ({"workdir": "gs://bucket/run"}, "gcsfuse"),
+    "a bucket on one host": (
+        {"accelerator": "v6e-1", "workdir": "gs://bucket/run"},
+        "gcsfuse",
+    ),
+    "a workdir without a folder": ({"target": "gke", "workdir": "/run"}, "below"),
     "no image": ({"target": "gke", "image": ""}, "--image="),
     "zone": ({"zone": "a b"}, "--zone=a b"),
     "cluster": ({"target": "gke", "cluster": "a\nb"}, "--cluster="),

@@ -264,8 +264,8 @@ def flip(path: Path) -> None:
     """Flips bits of more bytes than a header has that nobody reads."""
     content = bytearray(path.read_bytes())
     middle = len(content) // 2
-    for place in range(middle, min(middle + 200, len(content))):
-        content[place] ^= 16
+    for index in range(middle, min(middle + 200, len(content))):
+        content[index] ^= 16
     path.write_bytes(content)
 
 
