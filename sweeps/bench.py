@@ -32,7 +32,8 @@ from sweeps.placement import (
     cores,
     make_mesh,
 )
-from sweeps.run import first_step, prepare
+from sweeps.programs import first_step
+from sweeps.run import prepare
 
 ROUNDS = 5
 
@@ -123,7 +124,7 @@ def _jax_round(experiment: Experiment, placement: Placement) -> Callable[[], Non
     zero = first_step(make_mesh(sweep.placement), 0)
 
     def one_round() -> None:
-        sweep.states, losses = sweep.chunk(
+        sweep.states, losses = sweep.programs.chunk(
             sweep.states, sweep.members, sweep.task, sweep.streams, zero
         )
         losses.block_until_ready()

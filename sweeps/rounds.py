@@ -20,9 +20,11 @@ from sweeps.journal import Journal
 from sweeps.onset import Onset, estimate_onset
 from sweeps.placement import Placement
 from sweeps.processes import to_host
+from sweeps.programs import make_members
 from sweeps.refine import Course, Round, floor, next_values, stop_reason
 from sweeps.results import Results, join_results
-from sweeps.run import Sweep, make_members, prepare, refill, run
+from sweeps.run import Sweep, prepare, refill, run
+from sweeps.run_diagnosis import variants_of
 from train.step import TrainState
 
 Observer = Callable[[Grid, Snapshot, np.ndarray], None]
@@ -32,10 +34,13 @@ Observer = Callable[[Grid, Snapshot, np.ndarray], None]
 def prepare_turns(experiment: Experiment, placement: Placement) -> Sweep:
     """Compiles programs for one turn of a sweep."""
     first = split_grid(experiment.grid, experiment.turn)[0]
+    # Of the whole: the neutral value need not be in the first turn.
+    variants = variants_of(experiment)[0] if experiment.diagnosed else ()
     return prepare(
         dataclasses.replace(experiment, grid=first),
         placement,
         experiment.turn * experiment.units,
+        variants,
     )
 
 

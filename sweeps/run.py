@@ -9,16 +9,25 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh
 
+from routers.signature.nulls import Variant
 from sweeps.criterion import Snapshot, summarize
 from sweeps.experiment import Experiment
 from sweeps.grid import Grid
 from sweeps.journal import Journal
-from sweeps.placement import Placement, make_mesh, make_spread, place, replicate
+from sweeps.placement import Placement, make_mesh, place, replicate
 from sweeps.processes import to_host
+from sweeps.programs import (
+    Programs,
+    compile_programs,
+    diagnosis_inputs,
+    first_step,
+    make_loop,
+    make_members,
+    turns,
+)
 from sweeps.results import Results
-from train.loop import DATA, EVALUATION, INIT, Loop, seed_keys, stream_key
+from train.loop import DATA, EVALUATION, Loop, seed_keys, stream_key
 from train.step import Member, TrainState, make_optimizer
 
 
@@ -30,21 +39,20 @@ class Sweep:
       experiment: what runs.
       placement: where.
       rows: members that the programs take at once.
-      init: gives every member's state at step 0, again and again the same.
-      chunk: the compiled training chunk.
-      measure: the compiled measurement.
+      programs: compiled for so many.
       members: padded to the rows, on the devices.
       states: likewise.
-      compile_seconds: time spent compiling all programs.
+      task: on every device, as the next two.
+      streams: PRNG keys of the data streams.
+      batch: held out.
+      compile_seconds: time spent tracing and compiling.
       step_bytes: arguments, outputs and temporaries of a chunk, as compiled.
     """
 
     experiment: Experiment
     placement: Placement
     rows: int
-    init: Callable[[Member, Any], TrainState]
-    chunk: Any
-    measure: Any
+    programs: Programs
     members: Member
     states: TrainState
     task: Any
@@ -54,35 +62,11 @@ class Sweep:
     step_bytes: int
 
 
-def turns(members: int, rows: int) -> list[np.ndarray]:
-    """Members in turns of ``rows``, the last padded with copies of its first."""
-    starts = range(0, members, rows)
-    firsts = [np.arange(start, min(start + rows, members)) for start in starts]
-    return [
-        np.pad(turn, (0, rows - len(turn)), constant_values=turn[0]) for turn in firsts
-    ]
-
-
-def make_members(experiment: Experiment, order: np.ndarray) -> Member:
-    """Members as arrays, one row for each index of ``order``."""
-    grid, rows = experiment.grid, len(order)
-    knobs = {
-        name: jnp.full(rows, value, jnp.float32)
-        for name, value in experiment.fixed.items()
-    }
-    knobs[grid.axis.knob] = jnp.asarray(grid.swept[order])
-    return Member(
-        knobs=knobs,
-        init_key=seed_keys(
-            stream_key(experiment.seed, INIT), jnp.asarray(grid.init_seed[order])
-        ),
-        stream=jnp.asarray(grid.data_seed[order], jnp.int32),
-        learning_rate=jnp.full(rows, experiment.learning_rate, jnp.float32),
-    )
-
-
 def prepare(
-    experiment: Experiment, placement: Placement, members: int | None = None
+    experiment: Experiment,
+    placement: Placement,
+    members: int | None = None,
+    variants: tuple[Variant, ...] = (),
 ) -> Sweep:
     """Compiles the sweep's programs and initialises every member.
 
@@ -90,6 +74,7 @@ def prepare(
       experiment: whose members are ready to train afterwards.
       placement: where.
       members: that the programs take at once; all of the experiment's by default.
+      variants: of the diagnosis; none without one.
     """
     mesh = make_mesh(placement)
     loop = make_loop(experiment, placement, mesh)
@@ -104,24 +89,18 @@ def prepare(
         stream_key(experiment.seed, EVALUATION), experiment.sequences
     )
     batch = replicate(mesh, held_out)
-    init = jax.jit(loop.init)
-    states = init(ready, task)
-    chunk = (
-        jax.jit(loop.chunk, donate_argnums=0)
-        .lower(states, ready, task, streams, first_step(mesh, 0))
-        .compile()
-    )
-    measure = jax.jit(loop.measure).lower(states, ready, task, batch).compile()
-    memory: Any = chunk.memory_analysis()
+    diagnosis = None
+    if variants:
+        diagnosis = variants, replicate(mesh, diagnosis_inputs(experiment, held_out))
+    programs = compile_programs(loop, mesh, ready, task, streams, batch, diagnosis)
+    memory: Any = programs.chunk.memory_analysis()
     return Sweep(
         experiment=experiment,
         placement=placement,
         rows=rows,
-        init=init,
-        chunk=chunk,
-        measure=measure,
+        programs=programs,
         members=ready,
-        states=states,
+        states=programs.init(ready, task),
         task=task,
         streams=streams,
         batch=batch,
@@ -140,25 +119,7 @@ def refill(sweep: Sweep, grid: Grid) -> Sweep:
         sweep,
         experiment=experiment,
         members=members,
-        states=sweep.init(members, sweep.task),
-    )
-
-
-def first_step(mesh: Mesh, step: int) -> jax.Array:
-    """A step number as a traced, replicated argument."""
-    return replicate(mesh, jnp.asarray(step, jnp.int32))
-
-
-def make_loop(experiment: Experiment, placement: Placement, mesh: Mesh) -> Loop:
-    """The pure functions of an experiment, spread over a mesh."""
-    return Loop(
-        model=experiment.model,
-        optimizer=make_optimizer(experiment.optimizer),
-        warmup=experiment.optimizer.warmup,
-        steps=experiment.chunk,
-        batch=experiment.batch,
-        spread=make_spread(placement, mesh),
-        slot=experiment.slot,
+        states=sweep.programs.init(members, sweep.task),
     )
 
 
@@ -190,7 +151,7 @@ def run(
     for point in range(len(results.snapshots), experiment.points + 1):
         if point:
             first = first_step(mesh, (point - 1) * experiment.chunk)
-            sweep.states, chunk_losses = sweep.chunk(
+            sweep.states, chunk_losses = sweep.programs.chunk(
                 sweep.states, sweep.members, sweep.task, sweep.streams, first
             )
             losses = to_host(chunk_losses)[: experiment.grid.members].mean(1)
@@ -203,7 +164,9 @@ def run(
 
 def _snapshot(sweep: Sweep, step: int, losses: np.ndarray) -> Snapshot:
     members = sweep.experiment.grid.members
-    measured = sweep.measure(sweep.states, sweep.members, sweep.task, sweep.batch)
+    measured = sweep.programs.measure(
+        sweep.states, sweep.members, sweep.task, sweep.batch
+    )
     measures = {name: v[:members] for name, v in to_host(measured).items()}
     diverged = to_host(sweep.states.diverged)[:members]
     return summarize(step, measures, losses, diverged)
@@ -238,7 +201,7 @@ def estimate_cost(sweep: Sweep, turns: int = 1) -> Cost:
       sweep: compiled.
       turns: of so many members as its programs take.
     """
-    flops = sweep.chunk.cost_analysis()["flops"]
+    flops = sweep.programs.chunk.cost_analysis()["flops"]
     experiment, placement = sweep.experiment, sweep.placement
     in_line = turns * sweep.rows / placement.devices
     step_seconds = flops / placement.width / (EFFICIENCY * _matmul_rate())

@@ -1,20 +1,18 @@
-"""Diagnoses a finished sweep: one more program, compiled once."""
+"""Diagnoses a finished sweep."""
 
 from typing import Any
 
 import jax
 import numpy as np
 
-from routers.signature.full import GRAPH
 from routers.signature.nulls import Variant, diagnostic_variants
 from sweeps.diagnosis import Diagnosis
 from sweeps.experiment import Experiment
 from sweeps.placement import make_mesh, place, replicate
 from sweeps.post_hoc import neutral_members, why_absent
 from sweeps.processes import to_host
-from sweeps.run import Sweep, make_loop, make_members, turns
-from train.loop import EVALUATION, stream_key
-from train.tasks.rewiring import rewire
+from sweeps.programs import diagnosis_inputs, make_members, turns
+from sweeps.run import Sweep
 
 
 def variants_of(experiment: Experiment) -> tuple[tuple[Variant, ...], dict[str, str]]:
@@ -27,32 +25,30 @@ def diagnose(sweep: Sweep) -> Diagnosis:
     """Measures every member of a finished sweep under every null.
 
     Args:
-      sweep: its states are read, not moved; there may be more members than its
-        programs take at once, which then take turns.
+      sweep: prepared with its variants; its states are read, not moved. There may be
+        more members than its programs take at once, which then take turns.
+
+    Raises:
+      ValueError: it was prepared without variants.
     """
     experiment = sweep.experiment
     variants, absent = variants_of(experiment)
     mesh = make_mesh(sweep.placement)
-    loop = make_loop(experiment, sweep.placement, mesh)
-    geometry = experiment.task.geometry()
-    rewired = geometry
-    if experiment.kind == GRAPH:
-        rewired = rewire(geometry, experiment.seed)
-    key = jax.random.fold_in(stream_key(experiment.seed, EVALUATION), 1)
-    inputs = sweep.batch[0][: experiment.diagnosed]
-    shared = replicate(mesh, (rewired, inputs, key))
+    shared = replicate(mesh, diagnosis_inputs(experiment, sweep.batch))
     trained = jax.tree.map(np.asarray, sweep.states.params)
     neutral = neutral_members(experiment)
-    program = jax.jit(loop.diagnose, static_argnums=0)
+    if sweep.programs.diagnose is None:
+        raise ValueError("diagnose: the sweep was prepared without variants")
+    program = sweep.programs.diagnose.result()
     found: list[dict[str, np.ndarray]] = []
     for order in turns(experiment.grid.members, sweep.rows):
         rows = place(mesh, make_members(experiment, order))
         params = (
             place(mesh, _rows(trained, order)),
             place(mesh, _rows(trained, neutral[order])),
-            sweep.init(rows, sweep.task).params,
+            sweep.programs.init(rows, sweep.task).params,
         )
-        turn = program(variants, params, rows, sweep.task, shared)
+        turn = program(params, rows, sweep.task, shared)
         found.append(to_host(turn))
     members = experiment.grid.members
     return Diagnosis(

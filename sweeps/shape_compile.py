@@ -14,7 +14,7 @@ from jax.sharding import PartitionSpec as P
 from sweeps.capacity import Overflow, Program
 from sweeps.experiment import Experiment
 from sweeps.placement import AXIS, Placement
-from sweeps.run import make_loop, make_members
+from sweeps.programs import make_loop, make_members
 from sweeps.single_step import make_step
 from sweeps.slices import GIB, Slice
 from train.loop import DATA, seed_keys, stream_key

@@ -18,7 +18,7 @@ from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn
 
 from sweeps.capacity import Loops
 from sweeps.experiment import Experiment
-from sweeps.run import make_members
+from sweeps.programs import make_members
 from train.step import Member, TrainState, init_state, make_optimizer, train_step
 
 

@@ -15,7 +15,7 @@ from routers.signature.nulls import VARIANTS, diagnostic_variants
 from routers.signature.reduction import HUB, reduction
 from sweeps.diagnosis import Diagnosis, mean, most_common, reduce
 from sweeps.experiment import Experiment, build_experiment
-from sweeps.run import make_members
+from sweeps.programs import make_members
 from sweeps.run_diagnosis import variants_of
 from train.diagnose import Sources, diagnose
 from train.measure import measure

@@ -30,7 +30,8 @@ from sweeps.capacity import (
 from sweeps.experiment import Experiment, build_experiment
 from sweeps.main import main, parse
 from sweeps.placement import Placement, make_mesh
-from sweeps.run import first_step, prepare
+from sweeps.programs import first_step
+from sweeps.run import prepare
 from sweeps.shape_compile import compile_chunk, compile_step, lower_chunk
 from sweeps.single_step import _count, count_loops
 from sweeps.slices import CHIPS, SHAPES, Slice, parse_accelerator, parse_topology
@@ -160,10 +161,9 @@ def test_what_is_compiled_by_shape_is_the_sweeps_own_chunk(
     sweep = prepare(experiment, placement)
     lowered = lower_chunk(experiment, mesh, width, sweep.rows // 2)
     shared = (sweep.task, sweep.streams, first_step(mesh, 0))
-    own = sweep.chunk(sweep.init(sweep.members, sweep.task), sweep.members, *shared)
-    ours = lowered.compile()(
-        sweep.init(sweep.members, sweep.task), sweep.members, *shared
-    )
+    init, chunk = sweep.programs.init, sweep.programs.chunk
+    own = chunk(init(sweep.members, sweep.task), sweep.members, *shared)
+    ours = lowered.compile()(init(sweep.members, sweep.task), sweep.members, *shared)
     for wanted, got in zip(jax.tree.leaves(own), jax.tree.leaves(ours), strict=True):
         assert wanted.sharding == got.sharding
         np.testing.assert_array_equal(np.asarray(got), np.asarray(wanted))

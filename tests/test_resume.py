@@ -1,5 +1,6 @@
 """A sweep that was stopped or killed ends as if nothing had happened, to the bit."""
 
+import dataclasses
 import io
 import shutil
 import signal
@@ -133,13 +134,14 @@ def counting(trained: list[int]) -> Callable[..., Any]:
     """`train`, noting how many chunks it runs."""
 
     def wrapped(experiment: Any, prepared: Sweep, *rest: Any) -> Any:
-        chunk, count = prepared.chunk, [0]
+        chunk, count = prepared.programs.chunk, [0]
 
         def counted(*args: Any) -> Any:
             count[0] += 1
             return chunk(*args)
 
-        prepared.chunk = counted
+        programs = dataclasses.replace(prepared.programs, chunk=counted)
+        prepared = dataclasses.replace(prepared, programs=programs)
         result = train(experiment, prepared, *rest)
         trained.append(count[0])
         return result

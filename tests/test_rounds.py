@@ -18,11 +18,12 @@ from configs import attention
 from sweeps.experiment import Experiment, build_experiment
 from sweeps.grid import Grid, join_grids, make_axis, make_grid, split_grid
 from sweeps.placement import choose_placement
+from sweeps.programs import turns
 from sweeps.report.scale import KnobScale
 from sweeps.report.words import describe
 from sweeps.results import Results
 from sweeps.rounds import prepare_turns, train
-from sweeps.run import Sweep, turns
+from sweeps.run import Sweep
 from sweeps.run_diagnosis import diagnose
 from sweeps.sweep import sweep
 
