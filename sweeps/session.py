@@ -211,7 +211,7 @@ def _save(trained: Sweep, workdir: Path) -> None:
     grid = trained.experiment.grid
     tree = {
         "states": trained.states,
-        "knobs": trained.members.knobs,
+        "knobs": jax.tree.map(np.asarray, trained.members.knobs),
         "init_seed": grid.init_seed,
         "data_seed": grid.data_seed,
     }

@@ -9,10 +9,12 @@ processes run one sweep with ``--distributed``, in one directory that all of the
 
 import contextlib
 import io
+import os
 import sys
 from pathlib import Path
 from typing import Any
 
+import jax
 from absl import flags
 from ml_collections import ConfigDict
 from rich.console import Console
@@ -27,6 +29,9 @@ from sweeps.run import shape_of_states
 from sweeps.session import run_session
 from sweeps.stopping import STOPPED, Stopped
 from sweeps.workdir import JOURNAL, claim, fingerprint, hold, read_summary
+
+LOST = 1
+"""Exit code where another process is gone."""
 
 
 class BadInput(ValueError):
@@ -67,17 +72,33 @@ def command(values: flags.FlagValues) -> int:
             join(*explicit)
         sweep(values.config, Path(values.workdir))
     except Stopped:
-        print(
-            f"onset sweep: stopped; {values.workdir} holds everything up to the last "
-            "chunk, and the same command goes on from there",
-            file=sys.stderr,
-        )
+        print(f"onset sweep: stopped; {_goes_on(values.workdir)}", file=sys.stderr)
+        leave()
         return STOPPED
     except ValueError as error:
-        raise BadInput(str(error)) from None
-    finally:
         leave()
+        raise BadInput(str(error)) from None
+    except Exception as error:
+        if jax.process_count() == 1:
+            raise
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:160]
+        print(
+            f"onset sweep: this process failed, or another died ({reason}); "
+            f"{_goes_on(values.workdir)}",
+            file=sys.stderr,
+            flush=True,
+        )
+        # Leaving in order waits for the others, and aborts where they are gone.
+        os._exit(LOST)
+    leave()
     return 0
+
+
+def _goes_on(workdir: str) -> str:
+    return (
+        f"{workdir} holds everything up to the last chunk, and the same command goes "
+        "on from there"
+    )
 
 
 def sweep(
