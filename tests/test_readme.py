@@ -50,14 +50,30 @@ def test_every_command_of_the_readme_is_known() -> None:
     others = [c for c in commands() if c not in SWEEPS]
     assert others == [
         "make test",
+        ".venv/bin/onset compare runs/length_32 runs/length_64 runs/length_128 "
+        "--over=train.length",
         ".venv/bin/onset check rwkv4",
+        ".venv/bin/onset launch --target=slurm --nodes=4 "
+        "--config=configs/attention.py --workdir=/shared/a",
+        ".venv/bin/pip install -e '.[tpu]'",
+        ".venv/bin/onset plan --config=configs/attention.py --topology=v5e:2x2,v5e:4x4",
         ".venv/bin/pip install -e '.[parity]'",
         ".venv/bin/onset bench --config=configs/attention.py",
         ".venv/bin/onset bench --what=mixing --config=configs/rwkv4.py",
     ]
-    # bench needs PyTorch, an extra; test_bench_mixing runs the other one, and check
-    # rwkv4 is test_contract's, by another door.
-    assert {"bench", "check"} <= set(COMMANDS)
+    # bench needs PyTorch and plan libtpu, extras; test_bench_mixing and test_plan run
+    # what does not. check rwkv4 is test_contract's, by another door, and compare is
+    # test_compare's, on sweeps of its own.
+    assert {"bench", "check", "compare", "plan"} <= set(COMMANDS)
+
+
+def test_the_launch_of_the_readme_is_printed(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(ROOT)
+    (command,) = [c for c in commands() if "onset launch" in c]
+    assert main(behind(command)) == 0
+    assert "--workdir=/shared/a --distributed" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("command", SWEEPS)
