@@ -63,10 +63,15 @@ def claim_cores(count: int | None = None) -> None:
 
 
 def choose_placement(devices: int, width: int, members: int) -> Placement:
-    """Checks the asked placement against this machine; 0 devices means all.
+    """Checks the asked placement against this machine.
+
+    Args:
+      devices: 0 for all.
+      width: 0 for 1, to be planned (`sweeps.planner`).
+      members: to place.
 
     Raises:
-      ValueError: more devices than there are, or a width below 1.
+      ValueError: more devices than there are, or a negative width.
     """
     present = jax.device_count()
     if not 0 <= devices <= present:
@@ -76,12 +81,12 @@ def choose_placement(devices: int, width: int, members: int) -> Placement:
             f"sweep.devices={devices}: {jax.process_count()} processes use all "
             f"{present} devices (0)"
         )
-    if width < 1:
-        raise ValueError(f"sweep.width={width}: at least 1")
+    if width < 0:
+        raise ValueError(f"sweep.width={width}: at least 1, or 0 to have it chosen")
     used = devices or present
     if jax.process_count() == 1:
         used = min(used, members)
-    return Placement(used, min(width, -(-members // used)))
+    return Placement(used, min(width or 1, -(-members // used)))
 
 
 def make_mesh(placement: Placement) -> Mesh:

@@ -95,9 +95,10 @@ def command(values: flags.FlagValues) -> int:
     if importlib.util.find_spec("libtpu") is None:
         raise BadInput("needs libtpu: pip install 'router-sweeps[tpu]'")
     use_described_tpus()
-    width = values.config.sweep.width
+    # 0 is chosen by timing, which needs the chip.
+    width = values.config.sweep.width or 1
     if width < 1:
-        raise BadInput(f"sweep.width={width}: at least 1")
+        raise BadInput(f"sweep.width={width}: at least 1, or 0 for 1 here")
     console = Console()
     try:
         experiment = build_experiment(values.config)

@@ -64,6 +64,13 @@ def any_process(flag: bool) -> bool:
     return bool(multihost_utils.process_allgather(np.asarray(flag)).any())
 
 
+def slowest(seconds: float) -> float:
+    """The longest time of all processes; all call it together."""
+    if jax.process_count() == 1:
+        return seconds
+    return float(multihost_utils.process_allgather(np.asarray(seconds)).max())
+
+
 def to_host(tree: Any) -> Any:
     """Arrays of all devices of all processes as NumPy arrays, in every process."""
     if jax.process_count() > 1:

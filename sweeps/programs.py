@@ -20,6 +20,24 @@ from train.step import Member, make_optimizer
 from train.tasks.rewiring import rewire
 
 
+class Later:
+    """A program that a thread compiles, once it is told to or needed."""
+
+    def __init__(self, lowered: Any) -> None:
+        self._lowered = lowered
+        self._compiled: Future[Any] | None = None
+
+    def start(self) -> Future[Any]:
+        """Compiles while the caller does something else."""
+        if self._compiled is None:
+            self._compiled = ThreadPoolExecutor(1).submit(self._lowered.compile)
+        return self._compiled
+
+    def result(self) -> Any:
+        """The compiled program."""
+        return self.start().result()
+
+
 @dataclasses.dataclass(frozen=True)
 class Programs:
     """Compiled for one number of rows.
@@ -28,14 +46,13 @@ class Programs:
       init: gives every member's state at step 0, again and again the same.
       chunk: trains; donate its states.
       measure: the measurement of every chunk's end.
-      diagnose: the one where a sweep ends, compiled while it trains; None where there
-        is none.
+      diagnose: the one where a sweep ends; None where there is none.
     """
 
     init: Any
     chunk: Any
     measure: Any
-    diagnose: Future[Any] | None
+    diagnose: Later | None
 
 
 def compile_programs(
@@ -80,7 +97,7 @@ def compile_programs(
         init.compile(),
         chunk.compile(),
         measure.compile(),
-        ThreadPoolExecutor(1).submit(diagnose.compile) if diagnose else None,
+        Later(diagnose) if diagnose else None,
     )
 
 

@@ -16,6 +16,7 @@ from sweeps.experiment import Experiment, router_name
 from sweeps.grid import Grid
 from sweeps.journal import Journal
 from sweeps.placement import Placement
+from sweeps.planner import plan_width
 from sweeps.processes import barrier, is_first
 from sweeps.report.terminal import make_progress
 from sweeps.results import Results, write_json, write_parquet
@@ -28,8 +29,10 @@ from sweeps.workdir import (
     CHECKPOINT,
     FIGURES,
     JOURNAL,
+    MANIFEST,
     METRICS,
     SUMMARY,
+    read_manifest,
     write_manifest,
 )
 
@@ -66,11 +69,18 @@ def run_session(
     from sweeps.tracking import NoTracker, open_tracker
 
     started = time.time()
+    if not config.sweep.width:
+        placement, why = _planned(experiment, placement, workdir, console)
+        console.print(f"placement: {why}", highlight=False)
+    barrier("placed")
     if is_first():
-        write_manifest(workdir, config, mark, complete=False)
+        layout = dataclasses.asdict(placement)
+        write_manifest(workdir, config, mark, complete=False, placement=layout)
     with console.status("compiling"):
         prepared = prepare_turns(experiment, placement)
         cost = estimate_cost(prepared, experiment.turns)
+        if prepared.programs.diagnose:
+            prepared.programs.diagnose.start()
     console.print(_announce(experiment, prepared, cost, workdir), highlight=False)
     journal = Journal(workdir / JOURNAL, lambda line: console.print(line, style="red"))
     tracker: Tracker = NoTracker()
@@ -115,6 +125,19 @@ def run_session(
         highlight=False,
     )
     return summary
+
+
+def _planned(
+    experiment: Experiment, placement: Placement, workdir: Path, console: Console
+) -> tuple[Placement, str]:
+    """The width a stopped sweep had, so that it goes on to the same bits, or a new."""
+    if (workdir / MANIFEST).exists():
+        known = read_manifest(workdir).get("placement")
+        if known and known["devices"] == placement.devices:
+            return Placement(**known), f"{known['width']} at once on each, as before"
+    with console.status("timing placements"):
+        width, why = plan_width(experiment, placement.devices)
+    return Placement(placement.devices, width), why
 
 
 def _announce(

@@ -70,7 +70,7 @@ BAD_FLAGS = {
     "router": (["--config.router.name=oracle"], "router.name='oracle'"),
     "task": (["--config.task.name=chess"], "task.name='chess'"),
     "devices": (["--config.sweep.devices=64"], "sweep.devices=64"),
-    "at once": (["--config.sweep.width=0"], "sweep.width=0"),
+    "at once": (["--config.sweep.width=-1"], "sweep.width=-1"),
     "wandb mode": (["--config.wandb.mode=maybe"], "wandb.mode='maybe'"),
     "criterion": (["--config.criterion.threshold=1.5"], "criterion.threshold=1.5"),
     "router of another slot": (["--config.router.name=depth_attention"], "depth slot"),

@@ -1,0 +1,135 @@
+"""How many members a device computes at once: the fastest of a few that fit, timed.
+
+On a CPU it is 1 without timing. Wider batches were never faster there for any router
+(docs/performance.md): one member's matrices already fill a core, and several do not
+fit its cache.
+"""
+
+import dataclasses
+import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from sweeps.experiment import Experiment
+from sweeps.placement import Placement, make_mesh, place, replicate
+from sweeps.processes import slowest
+from sweeps.programs import first_step, make_loop, make_members
+from train.loop import DATA, seed_keys, stream_key
+
+FACTOR = 4
+"""Between widths that are tried."""
+STEPS, ROUNDS = 4, 3
+SHARE = 0.8
+"""Of a device's memory that a program may take."""
+WORTH = 1.03
+"""A wider batch must be faster by this, and twice in a row it was not, ends it."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Timing:
+    """One width, tried.
+
+    Attributes:
+      width: members at once on each device.
+      seconds: of one step of one member, on one device.
+    """
+
+    width: int
+    seconds: float
+
+
+def plan_width(experiment: Experiment, devices: int) -> tuple[int, str]:
+    """Members at once on each device, and why, in one line.
+
+    Args:
+      experiment: whose training is timed.
+      devices: that share its members.
+    """
+    if jax.default_backend() == "cpu":
+        return 1, "one member at a time on each core, which is fastest on a CPU"
+    members = -(-experiment.turn * experiment.units // devices)
+    found = fastest(
+        widths(members), lambda width: try_width(experiment, devices, width)
+    )
+    if not found:
+        return 1, "one member at a time, the most that fits"
+    best = min(found, key=lambda one: one.seconds)
+    told = ", ".join(f"{one.width}: {1e6 * one.seconds:.0f} µs" for one in found)
+    return best.width, f"{best.width} members at once, fastest of those timed ({told})"
+
+
+def widths(members: int) -> Iterator[int]:
+    """1, 4, 16, ... and all of a device's members."""
+    width = 1
+    while width < members:
+        yield width
+        width *= FACTOR
+    yield members
+
+
+def fastest(
+    tried: Iterable[int], attempt: Callable[[int], Timing | None]
+) -> list[Timing]:
+    """Times widths while they fit and are worth it.
+
+    Args:
+      tried: increasing.
+      attempt: times a width; None where it does not fit.
+    """
+    found: list[Timing] = []
+    worse = 0
+    for width in tried:
+        timing = attempt(width)
+        if timing is None:
+            break
+        best = min((one.seconds for one in found), default=np.inf)
+        found.append(timing)
+        worse = 0 if timing.seconds * WORTH < best else worse + 1
+        if worse == 2:
+            break
+    return found
+
+
+def try_width(experiment: Experiment, devices: int, width: int) -> Timing | None:
+    """Compiles and times a few real steps of ``devices x width`` members.
+
+    Returns:
+      None where the program takes more of a device's memory than it may.
+    """
+    few = dataclasses.replace(experiment, steps=STEPS, points=1)
+    placement = Placement(devices, width)
+    mesh = make_mesh(placement)
+    loop = make_loop(few, placement, mesh)
+    rows = devices * width
+    members = place(mesh, make_members(few, np.arange(rows) % few.grid.members))
+    task = replicate(mesh, few.task)
+    seeds = jnp.arange(few.grid.data_seed.max() + 1)
+    streams = replicate(mesh, seed_keys(stream_key(few.seed, DATA), seeds))
+    states = jax.jit(loop.init)(members, task)
+    first = first_step(mesh, 0)
+    chunk = (
+        jax.jit(loop.chunk, donate_argnums=0)
+        .lower(states, members, task, streams, first)
+        .compile()
+    )
+    memory: Any = chunk.memory_analysis()
+    need = memory.argument_size_in_bytes + memory.temp_size_in_bytes
+    if need > SHARE * _device_bytes():
+        return None
+    seconds = np.inf
+    for _ in range(ROUNDS):
+        start = time.perf_counter()
+        states, losses = chunk(states, members, task, streams, first)
+        losses.block_until_ready()
+        seconds = min(seconds, time.perf_counter() - start)
+    return Timing(width, slowest(seconds) / (STEPS * width))
+
+
+def _device_bytes() -> float:
+    """Memory of one device; without limit where it does not say."""
+    stats = jax.local_devices()[0].memory_stats() or {}
+    return float(stats.get("bytes_limit", np.inf))
