@@ -35,7 +35,6 @@ import flax.linen as nn
 import jax.numpy as jnp
 from flax import struct
 
-from routers.attention import masked_softmax
 from routers.base import (
     Array,
     Geometry,
@@ -46,6 +45,7 @@ from routers.base import (
     per_batch,
     per_head,
 )
+from routers.softmax import masked_softmax
 
 DISTANCES = ("steps", "last")
 

@@ -32,7 +32,6 @@ from routers.attention import (
     Attention,
     AttentionFeatures,
     attention_logits,
-    masked_softmax,
     normalize_keys,
     output_value_product,
 )
@@ -47,6 +46,7 @@ from routers.base import (
     per_head,
 )
 from routers.decay import segment_sums
+from routers.softmax import masked_softmax
 
 
 @dataclasses.dataclass(frozen=True)

@@ -35,7 +35,7 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from routers.attention import masked_softmax, output_value_product
+from routers.attention import output_value_product
 from routers.base import (
     Array,
     Geometry,
@@ -46,6 +46,7 @@ from routers.base import (
     per_batch,
     per_head,
 )
+from routers.softmax import masked_softmax
 
 VERSIONS = ("v1", "v2")
 BLOCK = 1 << 20

@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from routers import Attention, AttentionConfig, causal_geometry, neutral_knobs
-from routers.attention import distance_slopes, masked_softmax, rotate
+from routers.attention import distance_slopes, rotate
 from routers.reframing import distance_routing, dot_product_routing
+from routers.softmax import masked_softmax
 
 WIDTH, LENGTH, BATCH = 12, 9, 2
 
@@ -193,3 +194,38 @@ def test_calls_that_do_not_fit_are_named() -> None:
         router.init(jax.random.key(0), x, geometry, knobs)
     with pytest.raises(ValueError, match="knobs given"):
         router.init(jax.random.key(0), x, causal_geometry(LENGTH), {})
+
+
+def plain_softmax(
+    logits: jax.Array, mask: jax.Array, null_sink: jax.Array
+) -> jax.Array:
+    """With the null source as one more, differentiated by JAX."""
+    logits = jnp.where(mask, logits, -jnp.inf)
+    null = jnp.broadcast_to(jnp.log(null_sink), (*logits.shape[:-1], 1))
+    return jax.nn.softmax(jnp.concatenate([logits, null], -1), -1)[..., :-1]
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    seed=st.integers(0, 2**31 - 1),
+    heads=st.integers(1, 3),
+    scale=st.sampled_from([0.1, 3.0, 30.0]),
+    null_sink=st.sampled_from([0.0, 0.5, 1.0]),
+    per_head=st.booleans(),
+)
+def test_the_softmax_has_the_gradient_of_its_equation(
+    seed: int, heads: int, scale: float, null_sink: float, per_head: bool
+) -> None:
+    first, second = jax.random.split(jax.random.key(seed))
+    shape = (2, heads, 4, 5)
+    logits = scale * jax.random.normal(first, shape)
+    mask = jnp.tril(jnp.ones((4, 5), bool), 1)
+    null = jnp.full((1, heads if per_head else 1, 1, 1), null_sink)
+    weights, back = jax.vjp(lambda x, z: masked_softmax(x, mask, z), logits, null)
+    expected, plain = jax.vjp(lambda x, z: plain_softmax(x, mask, z), logits, null)
+    np.testing.assert_allclose(weights, expected, rtol=1e-5, atol=1e-6)
+    gradient = jax.random.normal(second, shape)
+    (ours, of_null), (theirs, of_plain_null) = back(gradient), plain(gradient)
+    np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5)
+    if null_sink:  # at 0 the logarithm has no derivative
+        np.testing.assert_allclose(of_null, of_plain_null, rtol=1e-4, atol=1e-5)

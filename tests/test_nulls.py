@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from routers import ROUTERS, Attention, causal_geometry, neutral_knobs
-from routers.attention import AttentionFeatures, attention_logits, masked_softmax
+from routers.attention import AttentionFeatures, attention_logits
 from routers.base import Router
 from routers.signature import concentration
 from routers.signature.diagnostic import (
@@ -25,6 +25,7 @@ from routers.signature.diagnostic import (
     undefined,
 )
 from routers.signature.nulls import POST_HOC, diagnostic_variants
+from routers.softmax import masked_softmax
 from train.tasks.graphs import hop_distances
 from train.tasks.rewiring import rewire, swap_edges
 

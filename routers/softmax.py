@@ -1,0 +1,53 @@
+"""The softmax of all routers that have one: masked, with a null source."""
+
+import jax
+import jax.numpy as jnp
+
+from routers.base import Array
+
+
+def masked_softmax(logits: Array, mask: Array, null_sink: Array) -> Array:
+    """Softmax over allowed sources with an extra source of logit 0 and weight z.
+
+    Args:
+      logits: float32 ``[B, H, T, S]``.
+      mask: bool, broadcastable to the logits; no row all false.
+      null_sink: z >= 0, shaped to broadcast; 0 is the ordinary softmax.
+
+    Returns:
+      Weights of the S sources, float32; rows sum to 1 less the null source's share.
+    """
+    return _softmax(jnp.where(mask, logits, -jnp.inf), null_sink)
+
+
+@jax.custom_vjp
+def _softmax(logits: Array, null_sink: Array) -> Array:
+    return _softmax_forward(logits, null_sink)[0]
+
+
+def _softmax_forward(
+    logits: Array, null_sink: Array
+) -> tuple[Array, tuple[Array, Array, Array]]:
+    floor = jnp.where(null_sink > 0, 0.0, -jnp.inf)
+    top = jnp.maximum(jnp.max(logits, axis=-1, keepdims=True), floor)
+    unnormalized = jnp.exp(logits - top)
+    # exp(-top) of the null source cannot overflow where it counts: then top >= 0.
+    null = jnp.exp(jnp.minimum(-top, 0.0))
+    total = jnp.sum(unnormalized, axis=-1, keepdims=True) + null_sink * null
+    weights = unnormalized / total
+    return weights, (weights, null / total, null_sink)
+
+
+def _softmax_backward(
+    saved: tuple[Array, Array, Array], gradient: Array
+) -> tuple[Array, Array]:
+    """From the weights alone; through the division it took a tenth of a step more."""
+    weights, null, null_sink = saved
+    weighted = gradient * weights
+    along = jnp.sum(weighted, axis=-1, keepdims=True)
+    of_null = jnp.broadcast_to(-along * null, along.shape)
+    axes = tuple(i for i, size in enumerate(null_sink.shape) if size == 1)
+    return weighted - weights * along, jnp.sum(of_null, axis=axes, keepdims=True)
+
+
+_softmax.defvjp(_softmax_forward, _softmax_backward)
