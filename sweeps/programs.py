@@ -85,7 +85,9 @@ def compile_programs(
     chunk = jax.jit(loop.chunk, donate_argnums=0).lower(
         states, members, task, streams, first
     )
-    measure = jax.jit(loop.measure).lower(states, members, task, batch)
+    measure = jax.jit(loop.measure).lower(
+        states, members, task, batch, replicate(mesh, jnp.asarray(True))
+    )
     diagnose = None
     if diagnosis:
         variants, shared = diagnosis

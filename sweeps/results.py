@@ -126,9 +126,13 @@ def _rows(
     ]
     for index, null in enumerate(VARIANTS):
         for metric, value in snapshot.model.items():
+            if null and np.isnan(value[:, index]).all():
+                continue  # ranks of nulls are taken at both ends only
             spread = snapshot.spread[metric][:, index]
             parts.append(block(metric, value[:, index], null, spread=spread))
         for metric, value in snapshot.layers.items():
+            if null and np.isnan(value[:, index]).all():
+                continue
             for layer, head in np.ndindex(value.shape[2:]):
                 here = value[:, index, layer, head]
                 parts.append(block(metric, here, null, (layer, head)))

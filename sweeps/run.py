@@ -163,9 +163,12 @@ def run(
 
 
 def _snapshot(sweep: Sweep, step: int, losses: np.ndarray) -> Snapshot:
+    """Ranks of nulls are used at both ends only, and half of a measurement's price."""
     members = sweep.experiment.grid.members
+    ends = step in (0, sweep.experiment.steps)
+    complete = replicate(make_mesh(sweep.placement), jnp.asarray(ends))
     measured = sweep.programs.measure(
-        sweep.states, sweep.members, sweep.task, sweep.batch
+        sweep.states, sweep.members, sweep.task, sweep.batch, complete
     )
     measures = {name: v[:members] for name, v in to_host(measured).items()}
     diverged = to_host(sweep.states.diverged)[:members]

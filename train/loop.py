@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import optax
 
 from routers.base import Array, Geometry
@@ -116,16 +117,24 @@ class Loop:
         members: Member,
         task: Any,
         batch: tuple[Array, Array],
+        complete: Array | bool = True,
     ) -> dict[str, Array]:
         """Held-out loss and signature of every member: `measure.measure`, ``[M]``."""
 
         def of_member(pair: tuple[Any, Any], shared: Any) -> dict[str, Array]:
-            (params, knobs), (geometry, batch) = pair, shared
+            (params, knobs), (geometry, (inputs, targets), complete) = pair, shared
             return measurement.measure(
-                self.model, self.slot, params, knobs, geometry, *batch
+                self.model,
+                self.slot,
+                params,
+                knobs,
+                geometry,
+                inputs,
+                targets,
+                complete,
             )
 
-        shared = (task.geometry(), batch)
+        shared = (task.geometry(), batch, jnp.asarray(complete))
         return self.spread(of_member)((states.params, members.knobs), shared)
 
     def diagnose(

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 from routers.base import Array, Geometry, Knobs
 from routers.signature import signature
-from routers.signature.nulls import variants
+from routers.signature.nulls import VARIANTS, variants
 from train.backbone import Backbone, cross_entropy
 
 SEQUENCES_AT_ONCE = 8
@@ -21,6 +21,7 @@ def measure(
     geometry: Geometry,
     inputs: Array,
     targets: Array,
+    complete: Array | bool = True,
 ) -> dict[str, Array]:
     """Measures one member on held-out sequences, a few at a time.
 
@@ -32,6 +33,7 @@ def measure(
       geometry: of one sequence or graph.
       inputs: tokens int32 ``[E, T]`` or features ``[E, T, F]``.
       targets: int32 ``[E, T]``.
+      complete: whether to take the effective rank of the nulls too, NaN otherwise.
 
     Returns:
       ``loss/held_out`` and ``accuracy/held_out``, ``[R, E]``, and every measure of
@@ -39,11 +41,15 @@ def measure(
       `routers.signature.nulls.VARIANTS`, L the uses of the slot.
     """
 
-    def on_sequence(knobs: Knobs, one: Array, target: Array) -> dict[str, Array]:
+    def on_sequence(
+        knobs: Knobs, ranked: Array, one: Array, target: Array
+    ) -> dict[str, Array]:
         outputs: Any = model.apply({"params": params}, one[None], geometry, knobs)
         logits, slots = outputs
         on, traces = slots[slot]
-        layers = [signature(trace.routing, trace.output, on) for trace in traces]
+        layers = [
+            signature(trace.routing, trace.output, on, ranked) for trace in traces
+        ]
         measures = jax.tree.map(lambda *values: jnp.stack(values), *layers)
         return {
             "loss/held_out": cross_entropy(logits, target[None]),
@@ -51,14 +57,15 @@ def measure(
             **measures,
         }
 
-    def of_variant(knobs: Knobs) -> dict[str, Array]:
+    def of_variant(row: tuple[Knobs, Array]) -> dict[str, Array]:
         return jax.lax.map(
-            lambda pair: on_sequence(knobs, *pair),
+            lambda pair: on_sequence(*row, *pair),
             (inputs, targets),
             batch_size=min(SEQUENCES_AT_ONCE, inputs.shape[0]),
         )
 
-    return jax.lax.map(of_variant, variants(knobs))
+    ranked = jnp.stack([jnp.asarray(name == "") | complete for name in VARIANTS])
+    return jax.lax.map(of_variant, (variants(knobs), ranked))
 
 
 def accuracy(logits: Array, targets: Array) -> Array:

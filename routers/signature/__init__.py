@@ -6,6 +6,7 @@ mapped outside.
 
 from collections.abc import Mapping
 
+import jax
 import jax.numpy as jnp
 
 from routers.base import Array, Geometry, Routing
@@ -16,13 +17,17 @@ ORDERED = (CAUSAL, "depth")
 """Kinds whose sources come one after another; hubs are sought in the first half."""
 
 
-def signature(routing: Routing, output: Array, geometry: Geometry) -> dict[str, Array]:
+def signature(
+    routing: Routing, output: Array, geometry: Geometry, ranked: Array | bool = True
+) -> dict[str, Array]:
     """All measures of one layer on one sequence.
 
     Args:
       routing: with leading batch axis of 1.
       output: the router's output ``[1, T, D]``, the routed representation.
       geometry: of the sequence.
+      ranked: whether to take the effective rank, NaN otherwise; its singular values
+        cost more than all else.
 
     Returns:
       Measures by slash name, each ``[H]``; those of the whole layer are repeated
@@ -32,7 +37,9 @@ def signature(routing: Routing, output: Array, geometry: Geometry) -> dict[str, 
     weights = routing.weights[0]
     measures = concentration_of(weights, geometry)
     hub = concentration.hub(hub_importance(weights, geometry))
-    rank = collapse.effective_rank(output[0])
+    rank = jax.lax.cond(
+        ranked, collapse.effective_rank, lambda _: jnp.float32(jnp.nan), output[0]
+    )
     measures["collapse/effective_rank"] = rank + 0 * hub
     if routing.key_norms is not None:
         measures |= stratification_of(routing.key_norms[0], hub)
