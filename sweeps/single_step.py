@@ -58,8 +58,10 @@ def make_step(experiment: Experiment, width: int) -> tuple[Callable[..., Any], A
                 targets,
             )
 
-        # As the chunk does it: a single member is not batched.
-        return jax.lax.map(of_member, (states, members), batch_size=width)
+        # As the chunk does it: one at a time is no batch of one.
+        return jax.lax.map(
+            of_member, (states, members), batch_size=width if width > 1 else None
+        )
 
     return step, jax.eval_shape(start)
 

@@ -17,7 +17,7 @@ from sweeps.main import main
 from sweeps.stopping import STOPPED
 
 ROOT = Path(__file__).parents[1]
-LONG = {"train.steps": 3000, "eval.points": 100, "eval.diagnosed": 0}
+LONG = {"train.steps": 3000, "eval.points": 100}
 
 ONE_CORE = """
 import os, sys

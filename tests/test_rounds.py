@@ -38,6 +38,7 @@ ONSET = {
     "criterion.margin": 0.0,
     "sweep.refine.rounds": ROUNDS,
     "sweep.refine.num": NUM,
+    "eval.diagnosed": 4,
 }
 
 

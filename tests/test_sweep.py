@@ -24,6 +24,8 @@ from sweeps.summary import summarize_sweep
 from sweeps.sweep import BadInput, sweep
 from train.checkpoint import load
 
+DIAGNOSED = {"eval.diagnosed": 4}
+
 
 def configure(overrides: dict[str, Any], **more: Any) -> ConfigDict:
     config = attention.get_config()
@@ -42,7 +44,8 @@ def done(
 ) -> tuple[Path, dict[str, Any], str]:
     workdir = tmp_path_factory.mktemp("runs") / "tiny"
     console = quiet()
-    summary = sweep(configure(tiny, **{"wandb.mode": "offline"}), workdir, console)
+    config = configure(tiny, **DIAGNOSED, **{"wandb.mode": "offline"})
+    summary = sweep(config, workdir, console)
     return workdir, summary, console.file.getvalue()
 
 
@@ -154,10 +157,11 @@ def test_a_second_launch_shows_and_a_changed_one_is_refused(
 
     before = times()
     console = quiet()
-    assert sweep(configure(tiny), workdir, console) == summary
+    assert sweep(configure(tiny, **DIAGNOSED), workdir, console) == summary
     assert "already holds this sweep" in console.file.getvalue()
     with pytest.raises(BadInput, match="train.steps was 6, now 12"):
-        sweep(configure(tiny, **{"train.steps": 12}), workdir, quiet())
+        changed = configure(tiny, **DIAGNOSED, **{"train.steps": 12})
+        sweep(changed, workdir, quiet())
     assert before == times()
 
 
@@ -165,7 +169,7 @@ def test_the_same_sweep_gives_the_same_bits(
     done: tuple, tiny: dict[str, Any], tmp_path: Path
 ) -> None:
     workdir, _, _ = done
-    sweep(configure(tiny), tmp_path / "again", quiet())
+    sweep(configure(tiny, **DIAGNOSED), tmp_path / "again", quiet())
     for name in ("metrics.parquet", "onset.json"):
         assert (workdir / name).read_bytes() == (tmp_path / "again" / name).read_bytes()
 
