@@ -81,10 +81,9 @@ def command(values: flags.FlagValues) -> int:
             raise ValueError(
                 f"--members={listed}, --steps={values.steps}: at least 1 each"
             )
-        for name in ("output", "figure"):
-            folder = Path(values[name].value).parent
-            if not folder.is_dir():
-                raise ValueError(f"--{name}={values[name].value}: no such folder")
+        for name, path in (("output", values.output), ("figure", values.figure)):
+            if not Path(path).parent.is_dir():
+                raise ValueError(f"--{name}={path}: no such folder")
         config = one_value(values.config, counts[0], values.steps)
         bench_sweep(
             build_experiment(config),

@@ -7,7 +7,10 @@ the one that forked it. Elsewhere it is what there is, and includes the imports'
 """
 
 import contextlib
+import ctypes
 import dataclasses
+import gc
+import math
 import multiprocessing
 import resource
 import sys
@@ -28,16 +31,16 @@ RESET = Path("/proc/self/clear_refs")
 
 @dataclasses.dataclass(frozen=True)
 class Peak:
-    """Megabytes above what was there after imports, or why there are none.
+    """Most megabytes that were resident, or why there are none.
 
     Attributes:
-      whole: compilation and training.
-      training: rounds after the first, with what compilation left behind.
+      whole: above what was there after imports, compilation and training.
+      round: above what is there between two rounds, one round.
       failure: in one line; empty where it ran.
     """
 
-    whole: float = float("nan")
-    training: float = float("nan")
+    whole: float = math.nan
+    round: float = math.nan
     failure: str = ""
 
 
@@ -63,10 +66,9 @@ def peak_memory(
 
 def one_line(error: Exception) -> str:
     """The kind of an error and the first line of its message."""
+    kind = type(error).__name__
     lines = str(error).strip().splitlines()
-    return (
-        f"{type(error).__name__}: {lines[0][:120]}" if lines else type(error).__name__
-    )
+    return f"{kind}: {lines[0][:120]}" if lines else kind
 
 
 def _measure(config: ConfigDict, planned: Placement, start: Start, name: str) -> Peak:
@@ -80,12 +82,21 @@ def _measure(config: ConfigDict, planned: Placement, start: Start, name: str) ->
         trainer = program.build(start)
         trainer.train()
         whole = _peak() - before
-        _reset_peak()
+        _return_freed()
+        between = _reset_peak()
         trainer.train()
-        return Peak(whole / 1e6, (_peak() - before) / 1e6)
+        more = _peak() - between if RESET.exists() else math.nan
+        return Peak(whole / 1e6, more / 1e6)
     # Whatever a program or a library under it raises is a row, not an end.
     except Exception as error:
         return Peak(failure=one_line(error))
+
+
+def _return_freed() -> None:
+    """Gives back what the compiler freed, which a round would use again (glibc)."""
+    gc.collect()
+    with contextlib.suppress(AttributeError, OSError, TypeError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _bound_memory() -> None:

@@ -26,7 +26,7 @@ from train.step import TrainState, draw_batches, make_optimizer, train_step
 
 WIDTHS = (4, 16)
 """Members at once on each device, beside those of the sweep itself."""
-ONSET = "Onset, as a sweep runs it"
+ONSET = "Onset as swept"
 BASE = "PyTorch eager, one by one"
 FUNCTIONAL = {
     "PyTorch vmap": {"stacked": True, "compiled": False},
@@ -98,7 +98,7 @@ def list_programs(experiment: Experiment, planned: Placement) -> list[Program]:
         for name, placement in placements(experiment.grid.members, planned)
     ]
     plain = functools.partial(PlainLoop, experiment)
-    rows.append(Program("plain JAX, jitted step, one by one", _nothing, plain))
+    rows.append(Program("plain JAX step, one by one", _nothing, plain))
     missing = why_no_peer(experiment)
     eager = functools.partial(_torch, experiment, None)
     rows.append(Program(BASE, load_torch, eager, missing))
@@ -112,7 +112,7 @@ def list_programs(experiment: Experiment, planned: Placement) -> list[Program]:
 
 def placements(members: int, planned: Placement) -> Iterator[tuple[str, Placement]]:
     """Named placements that differ, the planned one first."""
-    yield f"{ONSET} ({_layout(planned)})", planned
+    yield f"{ONSET}, {_layout(planned)}", planned
     seen = {planned}
     widest = -(-members // planned.devices)
     others = [Placement(1, 1)]
@@ -128,9 +128,9 @@ def why_no_peer(experiment: Experiment) -> str:
     router, settings = experiment.routers["token"]
     knobs = {f"token.{name}": knob.neutral for name, knob in router.knobs.items()}
     axis = experiment.grid.axis
-    changed = any(value != knobs[k] for k, value in experiment.fixed.items())
     if "depth" in experiment.routers:
         return "no peer of a depth slot"
+    changed = any(value != knobs[k] for k, value in experiment.fixed.items())
     if changed or axis.knob != "token.brake":
         return "no peer of knobs other than token.brake"
     if experiment.model.config.dtype != jnp.float32:
@@ -171,8 +171,10 @@ class PlainLoop:
     def __init__(self, experiment: Experiment, start: Start) -> None:
         """Puts states and batches on the first device."""
         every = make_members(experiment, np.arange(experiment.grid.members))
-        self.states = _rows(jax.tree.map(jnp.asarray, start.states))
-        self._members = _rows(every)
+        states = jax.tree.map(jnp.asarray, start.states)
+        rows = range(experiment.grid.members)
+        self.states = [take_row(states, row) for row in rows]
+        self._members = [take_row(every, row) for row in rows]
         self._geometry = experiment.task.geometry()
         inputs, targets = (jnp.asarray(part) for part in start.batches)
         self._batches = list(zip(inputs, targets, strict=True))
@@ -221,12 +223,10 @@ def _nothing() -> None:
     """JAX is there already."""
 
 
-def _rows(tree: Any) -> list[Any]:
-    """One tree for each row of the leading axis."""
-    count = len(jax.tree.leaves(tree)[0])
-    return [jax.tree.map(lambda leaf: leaf[row], tree) for row in range(count)]  # noqa: B023
+def take_row(tree: Any, row: int) -> Any:
+    """One row of the leading axis of every leaf."""
+    return jax.tree.map(lambda leaf: leaf[row], tree)
 
 
 def _layout(placement: Placement) -> str:
-    devices = f"{placement.devices} device{'s' * (placement.devices > 1)}"
-    return f"{devices}, width {placement.width}"
+    return f"{placement.devices} × {placement.width}"

@@ -42,11 +42,16 @@ COLUMNS = (
     "least",
     "median",
     "most",
-    f"ratio to {BASE}",
+    "/ eager",
     "peak MB",
-    "training MB",
+    "round MB",
 )
-GROWTH = ("members", "placement", "member-steps/s", "µs, median", f"/ {REFERENCE}")
+GROWTH = ("members", "placement", "member-steps/s", "µs, median")
+LEGEND = (
+    f"a × b: devices × members at once on each. / eager: ratio to {BASE}, the median "
+    "of those within a round. peak MB: of the process, compiling included, above that "
+    "after imports. round MB: what a later round adds while it runs."
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -143,10 +148,10 @@ def _compare(
         for program in programs
     ]
     title = (
-        f"member-steps per second, {experiment.grid.members} members, rounds of "
-        f"{experiment.steps} steps, {ROUNDS} rounds, {cores()} cores"
+        f"Member-steps per second, {experiment.grid.members} members, {ROUNDS} rounds "
+        f"of {experiment.steps} steps, {cores()} CPU cores"
     )
-    notes = []
+    notes = [LEGEND]
     if BASE not in timed:
         notes.append(f"no ratios, whose base did not run: {BASE}: {failures[BASE]}")
     if not on_host:
@@ -199,7 +204,7 @@ def _row(
         # Of ratios within a round: load that lasts longer than a round cancels.
         ratio = f"{np.median(timed[BASE] / timed[name]):.2f}"
     peak = peaks.get(name, Peak())
-    memory = [f"{mb:.0f}" if mb == mb else NONE for mb in (peak.whole, peak.training)]
+    memory = [f"{mb:.0f}" if mb == mb else NONE for mb in (peak.whole, peak.round)]
     return [name, *cells, ratio, *memory]
 
 
@@ -234,10 +239,9 @@ def _growth(
             counts, layouts, np.median(seconds, axis=0), relative, strict=True
         )
     ]
-    columns = (*GROWTH[:-1], f"/ that of {counts[reference]}")
+    columns = (*GROWTH, f"/ that of {counts[reference]}")
     title = f"Onset: time of one step of one member, {ROUNDS} rounds"
-    note = "placement: devices × members at once on each"
-    return seconds, Sheet(title, columns, rows, [note])
+    return seconds, Sheet(title, columns, rows)
 
 
 def markdown(sheet: Sheet) -> str:

@@ -14,7 +14,6 @@ from train.backbone import IGNORED, BackboneConfig
 EPSILON = 1e-6
 """Of Flax's layer norm; PyTorch's own default is 1e-5."""
 
-Brake = float | Tensor
 Mixer = Callable[[], nn.Module]
 """Makes one layer's mixer: ``mixer(x [B, T, D], brake)`` is ``[B, T, D]``."""
 
@@ -41,7 +40,7 @@ class TorchBackbone(nn.Module):
         self.final_norm = nn.LayerNorm(width, EPSILON)
         self.unembed = nn.Linear(width, config.outputs, bias=False)
 
-    def forward(self, tokens: Tensor, targets: Tensor, brake: Brake) -> Tensor:
+    def forward(self, tokens: Tensor, targets: Tensor, brake: float | Tensor) -> Tensor:
         """Mean next-token cross-entropy of tokens ``[B, T]``."""
         x = self.embedding(tokens)
         if self.learned:
@@ -105,7 +104,7 @@ class TorchAttention(nn.Module):
         """Parameters of `routers.Attention` under this module's names."""
         return {f"{name}.weight": params[name].T for name in ("qkv", "out")}
 
-    def forward(self, x: Tensor, brake: Brake) -> Tensor:
+    def forward(self, x: Tensor, brake: float | Tensor) -> Tensor:
         """Mixes ``x [B, T, D]``."""
         batch, length, width = x.shape
         shape = (batch, length, self.heads, width // self.heads)

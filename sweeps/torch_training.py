@@ -9,13 +9,13 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-import jax
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call, grad_and_value, stack_module_state, vmap
 
 from routers.attention import Attention
+from sweeps.bench_programs import take_row
 from sweeps.experiment import Experiment
 from sweeps.torch_peer import TorchAttention, TorchBackbone
 from train.step import OptimizerConfig
@@ -57,7 +57,7 @@ class EagerPeer:
         ]
 
     def train(self) -> Tensor:
-        """Trains every member on all batches; losses before each step ``[M, steps]``."""
+        """Trains all members on all batches; losses before the steps ``[M, steps]``."""
         members = zip(self.models, self._optimizers, self._brakes, strict=True)
         losses = [
             self._step(model, optimizer, brake, batch)
@@ -84,7 +84,7 @@ class EagerPeer:
 
 def make_peer(
     experiment: Experiment,
-    style: Mapping[str, bool] | None,
+    style: Mapping[str, Any] | None,
     params: Any,
     batches: tuple[np.ndarray, np.ndarray],
 ) -> "EagerPeer | FunctionalPeer":
@@ -107,7 +107,7 @@ def make_peer(
 
             mixer = partial(TransformersMixer, router(config.width, settings))
         model = TorchBackbone(config, mixer)
-        model.load(jax.tree.map(lambda leaf: leaf[member], params))  # noqa: B023
+        model.load(take_row(params, member))
         models.append(model)
     brakes = [float(value) for value in experiment.grid.swept]
     parts = (torch.tensor(part).long() for part in batches)
@@ -162,7 +162,7 @@ class FunctionalPeer:
         self._step = torch.compile(step) if compiled else step
 
     def train(self) -> Tensor:
-        """Trains every member on all batches; losses before each step ``[M, steps]``."""
+        """Trains all members on all batches; losses before the steps ``[M, steps]``."""
         losses = []
         for index, brake in enumerate(self._brakes):
             for tokens, targets in self._batches:
