@@ -15,6 +15,7 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from sweeps.bench_memory import Peak, one_line, peak_memory
@@ -264,7 +265,7 @@ def _print(console: Console, sheet: Sheet) -> None:
     for index, heading in enumerate(sheet.columns):
         table.add_column(heading, justify="right" if index else "left")
     for row in sheet.rows:
-        table.add_row(*row)
+        table.add_row(*map(escape, row))
     console.print(table, highlight=False)
     for note in sheet.notes:
-        console.print(note, highlight=False)
+        console.print(escape(note), highlight=False)
