@@ -1,11 +1,14 @@
 """onset bench: times training against what it replaces, in turn and in one run.
 
     onset bench --config=configs/attention.py [--members=16] [--steps=20]
+    onset bench --config=configs/attention.py --members=16,64,256 --figure=FILE.png
     onset bench --what=mixing --config=configs/rwkv4.py [--lengths=512,1024,...]
 
-``--what=sweep``: a sweep's training against a plain PyTorch loop. The peer trains the
-same network, with the same optimiser and batches of the same shape, one member after
-another in eager mode; needs the extra ``parity`` (PyTorch).
+``--what=sweep``: member-steps per second and memory of a sweep as it runs, of its
+other placements, of a jitted step called from Python, and of PyTorch (eager, vmap and
+compiled), which train the same network from the same parameters on the same batches;
+needs the extra ``parity`` (PyTorch), without which its rows say so. More counts of
+members after the first add how time grows with them.
 
 ``--what=mixing``: forward and backward of one recurrent router against the same router
 through a plain `lax.scan` and transformers' CPU path, where that is installed; time,
@@ -13,29 +16,17 @@ XLA's temporary memory, and how both grow with the length.
 """
 
 import copy
-import importlib.util
-import time
-from collections.abc import Callable
+import shlex
+from pathlib import Path
 
-import jax
-import numpy as np
 from absl import flags
-from rich.console import Console
-from rich.table import Table
+from ml_collections import ConfigDict, config_flags
 
 from sweeps.bench_mixing import bench_mixing
+from sweeps.bench_sweep import bench_sweep
 from sweeps.experiment import Experiment, build_experiment
-from sweeps.placement import (
-    Placement,
-    choose_placement,
-    claim_cores,
-    cores,
-    make_mesh,
-)
-from sweeps.programs import first_step
-from sweeps.run import prepare
-
-ROUNDS = 5
+from sweeps.placement import claim_cores
+from sweeps.settings import find_knob, read_routers
 
 
 class BadInput(ValueError):
@@ -56,137 +47,100 @@ def define_flags(values: flags.FlagValues) -> None:
         "Mixing: T over which growth is fitted.",
         flag_values=values,
     )
-    flags.DEFINE_integer("members", 16, "Members to train.", flag_values=values)
-    flags.DEFINE_integer("steps", 20, "Steps of each round.", flag_values=values)
+    flags.DEFINE_list(
+        "members",
+        ["16"],
+        "Sweep: members of the table; with more counts, how Onset grows over all.",
+        flag_values=values,
+    )
+    flags.DEFINE_integer("steps", 20, "Sweep: steps of each round.", flag_values=values)
+    flags.DEFINE_string(
+        "output", "", "Sweep: write the tables as Markdown.", flag_values=values
+    )
+    flags.DEFINE_string(
+        "figure",
+        "",
+        "Sweep: draw how time grows with the members; adds 1, 4, 16, 64 and 256.",
+        flag_values=values,
+    )
 
 
 def command(values: flags.FlagValues) -> int:
     """Runs the command; returns its exit code."""
     if not values.config:
         raise BadInput("--config is required")
-    if values.what == "mixing":
-        return _mixing(values)
-    if importlib.util.find_spec("torch") is None:
-        raise BadInput("needs PyTorch: pip install 'router-sweeps[parity]'")
-    config = copy.deepcopy(values.config)
-    members, steps = values.members, values.steps
-    if members < 1 or steps < 1:
-        raise BadInput(f"--members={members}, --steps={steps}: at least 1 each")
-    config.sweep.update(seeds=members, num=1, high=config.sweep.low, zero=False)
-    config.train.steps, config.eval.points = steps, 1
-    try:
-        claim_cores()
-        experiment = build_experiment(config)
-        plain = config.router.name == "attention" and not config.router.rotary
-        if not plain or config.depth.name:
-            raise ValueError("bench has a PyTorch peer for plain attention only")
-    except ValueError as error:
-        raise BadInput(str(error)) from None
-    ours, peer = compare(experiment, config.sweep.devices, config.sweep.width)
-    Console().print(_table(ours, peer, members), highlight=False)
-    return 0
-
-
-def _mixing(values: flags.FlagValues) -> int:
-    if not all(length.isdecimal() for length in values.lengths):
-        raise BadInput(f"--lengths={','.join(values.lengths)}: whole numbers")
     try:
         claim_cores()  # one thread a device, as a sweep trains
-        lengths = [int(length) for length in values.lengths]
-        bench_mixing(values.config, values.length, lengths)
+        if values.what == "mixing":
+            lengths = _whole_numbers("lengths", values.lengths)
+            bench_mixing(values.config, values.length, lengths)
+            return 0
+        counts = _whole_numbers("members", values.members)
+        if min(counts) < 1 or values.steps < 1:
+            listed = ",".join(values.members)
+            raise ValueError(
+                f"--members={listed}, --steps={values.steps}: at least 1 each"
+            )
+        for name, path in (("output", values.output), ("figure", values.figure)):
+            if not Path(path).parent.is_dir():
+                raise ValueError(f"--{name}={path}: no such folder")
+        config = one_value(values.config, counts[0], values.steps)
+        bench_sweep(
+            build_experiment(config),
+            config,
+            counts,
+            _command_line(values),
+            Path(values.output) if values.output else None,
+            Path(values.figure) if values.figure else None,
+        )
     except ValueError as error:
         raise BadInput(str(error)) from None
     return 0
 
 
-def compare(
-    experiment: Experiment, devices: int, width: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Member-steps per second of both, ``[ROUNDS]`` each, measured in turn."""
-    placement = choose_placement(devices, width, experiment.grid.members)
-    ours = _jax_round(experiment, placement)
-    peer = _torch_round(experiment)
-    ours(), peer()
-    work = experiment.grid.members * experiment.steps
-    rates = [[work / _seconds(ours), work / _seconds(peer)] for _ in range(ROUNDS)]
-    first, second = np.asarray(rates).T
-    return first, second
+def one_value(config: ConfigDict, members: int, steps: int) -> ConfigDict:
+    """The config of members that differ in their seeds alone, for one chunk.
+
+    They have the router's published value of the swept knob where there is one above
+    0, which is all that some peers know; time does not depend on it.
+    """
+    config = copy.deepcopy(config)
+    sweep = config.sweep
+    routers = read_routers(config)
+    declared = {
+        f"{slot}.{name}": knob
+        for slot, (router, _) in routers.items()
+        for name, knob in router.knobs.items()
+    }
+    knob = find_knob(f"sweep.knob={sweep.knob}", sweep.knob, declared)
+    sweep.low = knob.neutral or sweep.low
+    sweep.update(seeds=members, data_seeds=1, num=1, high=sweep.low, zero=False)
+    sweep.refine.rounds = 0
+    config.train.update(steps=steps, warmup=0)
+    config.eval.points = 1
+    return config
 
 
-def _seconds(function: Callable[[], None]) -> float:
-    start = time.perf_counter()
-    function()
-    return time.perf_counter() - start
+def read_experiment(config: ConfigDict, members: int, steps: int) -> Experiment:
+    """The members that every program trains; errors are `ValueError`."""
+    return build_experiment(one_value(config, members, steps))
 
 
-def _jax_round(experiment: Experiment, placement: Placement) -> Callable[[], None]:
-    sweep = prepare(experiment, placement)
-    zero = first_step(make_mesh(sweep.placement), 0)
-
-    def one_round() -> None:
-        sweep.states, losses = sweep.programs.chunk(
-            sweep.states, sweep.members, sweep.task, sweep.streams, zero
-        )
-        losses.block_until_ready()
-
-    return one_round
+def _whole_numbers(name: str, listed: list[str]) -> list[int]:
+    if not listed or not all(number.isdecimal() for number in listed):
+        raise ValueError(f"--{name}={','.join(listed)}: whole numbers")
+    return [int(number) for number in listed]
 
 
-def _torch_round(experiment: Experiment) -> Callable[[], None]:
-    """A round of the peer: every member in turn, eager, all cores."""
-    import torch
-
-    from sweeps.torch_peer import TorchBackbone
-
-    torch.set_num_threads(cores())
-    task, config = experiment.task, experiment.model.config
-    heads = experiment.routers["token"][1].heads
-    models = [TorchBackbone(config, heads) for _ in range(experiment.grid.members)]
-    optimizers = [
-        torch.optim.AdamW(
-            model.parameters(),
-            lr=experiment.learning_rate,
-            betas=experiment.optimizer.betas,
-            weight_decay=experiment.optimizer.weight_decay,
-        )
-        for model in models
-    ]
-    keys = jax.random.split(jax.random.key(0), experiment.steps)
-    batches = [
-        [
-            torch.from_numpy(np.array(part)).long()
-            for part in task.sample(key, experiment.batch)
-        ]
-        for key in keys
-    ]
-    brakes = [float(value) for value in experiment.grid.swept]
-
-    def one_round() -> None:
-        for model, optimizer, brake in zip(models, optimizers, brakes, strict=True):
-            for tokens, targets in batches:
-                loss = model.loss(tokens, targets, brake)
-                optimizer.zero_grad(set_to_none=True)
-                loss.backward()
-                if experiment.optimizer.clip:
-                    torch.nn.utils.clip_grad_norm_(
-                        model.parameters(), experiment.optimizer.clip
-                    )
-                optimizer.step()
-
-    return one_round
-
-
-def _table(ours: np.ndarray, peer: np.ndarray, members: int) -> Table:
-    table = Table(title=f"member-steps per second, {members} members")
-    for heading in ("program", "least", "median", "most", "ratio of medians"):
-        table.add_column(heading, justify="right")
-    base = np.median(peer)
-    for name, rates in (("Onset", ours), ("PyTorch eager, one by one", peer)):
-        table.add_row(
-            name,
-            f"{rates.min():.0f}",
-            f"{np.median(rates):.0f}",
-            f"{rates.max():.0f}",
-            f"{np.median(rates) / base:.2f}",
-        )
-    return table
+def _command_line(values: flags.FlagValues) -> str:
+    """The command that was given, to stand above what it wrote."""
+    config = values["config"]
+    words = [f"--config={config_flags.get_config_filename(config)}"]
+    for name in ("members", "steps", "output", "figure"):
+        if values[name].present:
+            given = values[name].value
+            text = ",".join(given) if isinstance(given, list) else given
+            words.append(f"--{name}={text}")
+    overrides = config_flags.get_override_values(config)
+    words += [f"--config.{key}={value}" for key, value in overrides.items()]
+    return shlex.join(["onset", "bench", *words])

@@ -23,7 +23,7 @@ COMMANDS = {
     "refinement": "simulate how much narrower refined intervals are than uniform ones",
     "plan": "compile a sweep for TPU slices without one: what fits, and how fast",
     "launch": "print what runs a sweep on Slurm, Cloud TPU VMs or GKE",
-    "bench": "time training against a plain PyTorch loop or a plain scan",
+    "bench": "time a sweep's training against PyTorch and plain JAX, or one router",
 }
 FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
 

@@ -19,6 +19,7 @@ from sweeps.placement import Placement, make_mesh, place, replicate
 from sweeps.processes import slowest
 from sweeps.programs import first_step, make_loop, make_members
 from train.loop import DATA, seed_keys, stream_key
+from train.step import TrainState
 
 FACTOR = 4
 """Between widths that are tried."""
@@ -101,21 +102,7 @@ def try_width(experiment: Experiment, devices: int, width: int) -> Timing | None
       None where the program takes more of a device's memory than it may.
     """
     few = dataclasses.replace(experiment, steps=STEPS, points=1)
-    placement = Placement(devices, width)
-    mesh = make_mesh(placement)
-    loop = make_loop(few, placement, mesh)
-    rows = devices * width
-    members = place(mesh, make_members(few, np.arange(rows) % few.grid.members))
-    task = replicate(mesh, few.task)
-    seeds = jnp.arange(few.grid.data_seed.max() + 1)
-    streams = replicate(mesh, seed_keys(stream_key(few.seed, DATA), seeds))
-    states = jax.jit(loop.init)(members, task)
-    first = first_step(mesh, 0)
-    chunk = (
-        jax.jit(loop.chunk, donate_argnums=0)
-        .lower(states, members, task, streams, first)
-        .compile()
-    )
+    chunk, states, arguments = compile_chunk(few, Placement(devices, width))
     memory: Any = chunk.memory_analysis()
     need = memory.argument_size_in_bytes + memory.temp_size_in_bytes
     if need > SHARE * _device_bytes():
@@ -123,10 +110,36 @@ def try_width(experiment: Experiment, devices: int, width: int) -> Timing | None
     seconds = np.inf
     for _ in range(ROUNDS):
         start = time.perf_counter()
-        states, losses = chunk(states, members, task, streams, first)
+        states, losses = chunk(states, *arguments)
         losses.block_until_ready()
         seconds = min(seconds, time.perf_counter() - start)
     return Timing(width, slowest(seconds) / (STEPS * width))
+
+
+def compile_chunk(
+    experiment: Experiment, placement: Placement, members: int = 1
+) -> tuple[Any, TrainState, tuple[Any, ...]]:
+    """The program that trains members for one chunk, alone, and what it is called with.
+
+    Args:
+      experiment: whose chunk it is.
+      placement: of the members.
+      members: at least so many, and as many as fill its devices and turns.
+
+    Returns:
+      ``chunk``, its first states, to be donated, and its other arguments.
+    """
+    mesh = make_mesh(placement)
+    loop = make_loop(experiment, placement, mesh)
+    rows = np.arange(placement.padded(members)) % experiment.grid.members
+    ready = place(mesh, make_members(experiment, rows))
+    task = replicate(mesh, experiment.task)
+    seeds = jnp.arange(experiment.grid.data_seed.max() + 1)
+    streams = replicate(mesh, seed_keys(stream_key(experiment.seed, DATA), seeds))
+    states = jax.jit(loop.init)(ready, task)
+    arguments = ready, task, streams, first_step(mesh, 0)
+    chunk = jax.jit(loop.chunk, donate_argnums=0).lower(states, *arguments).compile()
+    return chunk, states, arguments
 
 
 def _device_bytes() -> float:

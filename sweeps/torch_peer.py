@@ -1,67 +1,117 @@
-"""The peer of `onset bench`: the backbone with attention, in plain eager PyTorch."""
+"""The peer of `onset bench`: the backbone around a mixer, in plain PyTorch."""
 
 import math
+from collections.abc import Callable, Mapping
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from train.backbone import BackboneConfig
+from train.backbone import IGNORED, BackboneConfig
+
+EPSILON = 1e-6
+"""Of Flax's layer norm; PyTorch's own default is 1e-5."""
+
+Mixer = Callable[[], nn.Module]
+"""Makes one layer's mixer: ``mixer(x [B, T, D], brake)`` is ``[B, T, D]``."""
 
 
 class TorchBackbone(nn.Module):
-    """The same network as `train.backbone.Backbone` around `routers.Attention`."""
+    """The same network as `train.backbone.Backbone` around one mixer a layer."""
 
-    def __init__(self, config: BackboneConfig, heads: int) -> None:
-        """Makes parameters of the same shapes and scales."""
+    def __init__(self, config: BackboneConfig, mixer: Mixer) -> None:
+        """Makes parameters of the same shapes; `load` gives them values."""
         super().__init__()
-        width, self.heads, self.layers = config.width, heads, config.layers
+        width, layers = config.width, config.layers
+        self.learned = config.positions == "learned"
         self.embedding = nn.Embedding(config.outputs, width)
-        self.positions = nn.Parameter(torch.randn(config.length, width) * 0.1)
-        self.token_norm = nn.ModuleList(nn.LayerNorm(width) for _ in range(self.layers))
-        self.qkv = nn.ModuleList(
-            nn.Linear(width, 3 * width, bias=False) for _ in range(self.layers)
-        )
-        self.out = nn.ModuleList(
-            nn.Linear(width, width, bias=False) for _ in range(self.layers)
-        )
+        if self.learned:
+            self.positions = nn.Parameter(torch.zeros(config.length, width))
+        self.token_norm = _norms(width, layers)
+        self.token = nn.ModuleList(mixer() for _ in range(layers))
         hidden = config.mlp_ratio * width
+        self.mlp_norm = _norms(width, layers * bool(hidden))
         self.mlp = nn.ModuleList(
-            nn.Sequential(
-                nn.LayerNorm(width),
-                nn.Linear(width, hidden),
-                nn.ReLU(),
-                nn.Linear(hidden, width),
-            )
-            for _ in range(self.layers * bool(hidden))
+            nn.Sequential(nn.Linear(width, hidden), nn.ReLU(), nn.Linear(hidden, width))
+            for _ in range(layers * bool(hidden))
         )
-        self.final_norm = nn.LayerNorm(width)
+        self.final_norm = nn.LayerNorm(width, EPSILON)
         self.unembed = nn.Linear(width, config.outputs, bias=False)
-        position = torch.arange(config.length)
-        elapsed = position[:, None] - position[None, :]
-        self.register_buffer("distance", elapsed.clamp(min=0).float())
-        self.register_buffer("future", elapsed < 0)
 
-    def loss(self, tokens: Tensor, targets: Tensor, brake: float) -> Tensor:
+    def forward(self, tokens: Tensor, targets: Tensor, brake: float | Tensor) -> Tensor:
         """Mean next-token cross-entropy of tokens ``[B, T]``."""
-        x = self.embedding(tokens) + self.positions[: tokens.shape[1]]
-        for layer in range(self.layers):
-            x = x + self._attend(layer, self.token_norm[layer](x), brake)
+        x = self.embedding(tokens)
+        if self.learned:
+            x = x + self.positions[: tokens.shape[1]]
+        for layer, mixer in enumerate(self.token):
+            x = x + mixer(self.token_norm[layer](x), brake)
             if len(self.mlp):
-                x = x + self.mlp[layer](x)
+                x = x + self.mlp[layer](self.mlp_norm[layer](x))
         logits = self.unembed(self.final_norm(x))
-        return F.cross_entropy(logits.flatten(0, 1), targets.flatten())
+        return F.cross_entropy(
+            logits.flatten(0, 1), targets.flatten(), ignore_index=IGNORED
+        )
 
-    def _attend(self, layer: int, x: Tensor, brake: float) -> Tensor:
+    def load(self, params: Mapping[str, Any]) -> None:
+        """Takes the parameters of a `Backbone` whose router is the mixer's."""
+        weights = {
+            "embedding.weight": params["embedding"],
+            "unembed.weight": params["unembed"]["kernel"].T,
+            **_norm("final_norm", params["final_norm"]),
+        }
+        if self.learned:
+            weights["positions"] = params["positions"]
+        for layer, mixer in enumerate(self.token):
+            own = mixer.published(params[f"token_{layer}"])
+            weights |= {f"token.{layer}.{name}": own[name] for name in own}
+            weights |= _norm(f"token_norm.{layer}", params[f"token_norm_{layer}"])
+            if len(self.mlp):
+                weights |= _norm(f"mlp_norm.{layer}", params[f"mlp_norm_{layer}"])
+                for index, name in ((0, "up"), (2, "down")):
+                    dense = params[f"mlp_{layer}"][name]
+                    weights[f"mlp.{layer}.{index}.weight"] = dense["kernel"].T
+                    weights[f"mlp.{layer}.{index}.bias"] = dense["bias"]
+        copied = {name: torch.tensor(np.asarray(w)) for name, w in weights.items()}
+        self.load_state_dict(copied)
+
+
+def _norms(width: int, layers: int) -> nn.ModuleList:
+    return nn.ModuleList(nn.LayerNorm(width, EPSILON) for _ in range(layers))
+
+
+def _norm(name: str, params: Mapping[str, Any]) -> dict[str, Any]:
+    return {f"{name}.weight": params["scale"], f"{name}.bias": params["bias"]}
+
+
+class TorchAttention(nn.Module):
+    """`routers.Attention` with uniform slopes, its other knobs neutral."""
+
+    def __init__(self, width: int, heads: int, length: int) -> None:
+        """Makes the two matrices and the distances of ``length`` positions."""
+        super().__init__()
+        self.heads = heads
+        self.qkv = nn.Linear(width, 3 * width, bias=False)
+        self.out = nn.Linear(width, width, bias=False)
+        position = torch.arange(length)
+        elapsed = position[:, None] - position[None, :]
+        distance, future = elapsed.clamp(min=0).float(), elapsed < 0
+        self.register_buffer("distance", distance, persistent=False)
+        self.register_buffer("future", future, persistent=False)
+
+    def published(self, params: Mapping[str, Any]) -> dict[str, Any]:
+        """Parameters of `routers.Attention` under this module's names."""
+        return {f"{name}.weight": params[name].T for name in ("qkv", "out")}
+
+    def forward(self, x: Tensor, brake: float | Tensor) -> Tensor:
+        """Mixes ``x [B, T, D]``."""
         batch, length, width = x.shape
         shape = (batch, length, self.heads, width // self.heads)
         query, key, value = (
-            part.reshape(shape).transpose(1, 2)
-            for part in self.qkv[layer](x).chunk(3, dim=-1)
+            part.reshape(shape).transpose(1, 2) for part in self.qkv(x).chunk(3, dim=-1)
         )
         score = query @ key.transpose(-1, -2) / math.sqrt(shape[-1])
         score = (score - brake * self.distance).masked_fill(self.future, -math.inf)
-        mixed = (
-            (score.softmax(-1) @ value).transpose(1, 2).reshape(batch, length, width)
-        )
-        return self.out[layer](mixed)
+        mixed = (score.softmax(-1) @ value).transpose(1, 2)
+        return self.out(mixed.reshape(batch, length, width))

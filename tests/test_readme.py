@@ -61,9 +61,9 @@ def test_every_command_of_the_readme_is_known() -> None:
         ".venv/bin/onset bench --config=configs/attention.py",
         ".venv/bin/onset bench --what=mixing --config=configs/rwkv4.py",
     ]
-    # bench needs PyTorch and plan libtpu, extras; test_bench_mixing and test_plan run
-    # what does not. check rwkv4 is test_contract's, by another door, and compare is
-    # test_compare's, on sweeps of its own.
+    # bench needs PyTorch and plan libtpu, extras; test_bench_sweep, test_bench_mixing
+    # and test_plan run what does not. check rwkv4 is test_contract's, by another door,
+    # and compare is test_compare's, on sweeps of its own.
     assert {"bench", "check", "compare", "plan"} <= set(COMMANDS)
 
 

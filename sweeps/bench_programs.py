@@ -1,0 +1,232 @@
+"""What `onset bench --what=sweep` sets side by side: the same members, the same steps.
+
+All programs start from the same parameters. Those of Onset draw their batches inside,
+as a sweep does; its peers are handed the same batches beforehand.
+"""
+
+import dataclasses
+import functools
+import importlib.util
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from routers.attention import Attention
+from routers.rwkv import RWKV4
+from routers.selective_ssm import SelectiveSSM
+from sweeps.experiment import Experiment
+from sweeps.placement import Placement, cores, make_mesh
+from sweeps.planner import compile_chunk
+from sweeps.programs import make_loop, make_members
+from train.loop import DATA, seed_keys, stream_key
+from train.step import TrainState, draw_batches, make_optimizer, train_step
+
+WIDTHS = (4, 16)
+"""Members at once on each device, beside those of the sweep itself."""
+ONSET = "Onset as swept"
+BASE = "PyTorch eager, one by one"
+FUNCTIONAL = {
+    "PyTorch vmap": {"stacked": True, "compiled": False},
+    "torch.compile, one by one": {"stacked": False, "compiled": True},
+    "torch.compile of vmap": {"stacked": True, "compiled": True},
+}
+
+
+class Trainer(Protocol):
+    """A program that was compiled, with its members' states."""
+
+    def train(self) -> Any:
+        """Trains all members for a chunk and waits; losses ``[M, steps]``."""
+        ...
+
+
+@dataclasses.dataclass(frozen=True)
+class Start:
+    """Where every peer starts, as NumPy.
+
+    Attributes:
+      states: of all members, ``[M]``.
+      batches: inputs and targets of the chunk, ``[steps, B, ...]``.
+    """
+
+    states: TrainState
+    batches: tuple[np.ndarray, np.ndarray]
+
+
+@dataclasses.dataclass(frozen=True)
+class Program:
+    """A row of the table.
+
+    Attributes:
+      name: of the row.
+      load: imports what it needs, so that it is not measured.
+      build: from the start of all peers to a trainer.
+      missing: why it cannot run here; empty where it can.
+    """
+
+    name: str
+    load: Callable[[], None]
+    build: Callable[[Start], Trainer]
+    missing: str = ""
+
+
+def draw_start(experiment: Experiment) -> Start:
+    """Initial states and first batches, those that a sweep would have."""
+    placement = Placement(1, 1)
+    loop = make_loop(experiment, placement, make_mesh(placement))
+    members = make_members(experiment, np.arange(experiment.grid.members))
+    streams = seed_keys(stream_key(experiment.seed, DATA), jnp.arange(1))
+    draw = jax.jit(draw_batches, static_argnums=(3, 4))
+    batches = draw(experiment.task, streams, 0, experiment.steps, experiment.batch)
+    states = jax.jit(loop.init)(members, experiment.task)
+    inputs, targets = (np.asarray(part[0]) for part in batches)
+    return Start(jax.tree.map(np.asarray, states), (inputs, targets))
+
+
+def list_programs(experiment: Experiment, planned: Placement) -> list[Program]:
+    """All rows, the sweep's own first.
+
+    Args:
+      experiment: whose members are trained, on one data stream.
+      planned: placement of a sweep.
+    """
+    rows = [
+        Program(name, _nothing, functools.partial(_chunk, experiment, placement))
+        for name, placement in placements(experiment.grid.members, planned)
+    ]
+    plain = functools.partial(PlainLoop, experiment)
+    rows.append(Program("plain JAX step, one by one", _nothing, plain))
+    missing = why_no_peer(experiment)
+    eager = functools.partial(_torch, experiment, None)
+    rows.append(Program(BASE, load_torch, eager, missing))
+    if not missing and experiment.routers["token"][0] is not Attention:
+        missing = "transformers' mixers run eagerly"
+    for name, style in FUNCTIONAL.items():
+        build = functools.partial(_torch, experiment, style)
+        rows.append(Program(name, load_torch, build, missing))
+    return rows
+
+
+def placements(members: int, planned: Placement) -> Iterator[tuple[str, Placement]]:
+    """Named placements that differ, the planned one first."""
+    yield f"{ONSET}, {_layout(planned)}", planned
+    seen = {planned}
+    widest = -(-members // planned.devices)
+    others = [Placement(1, 1)]
+    others += [Placement(planned.devices, w) for w in WIDTHS if w <= widest]
+    for other in (*others, Placement(1, members)):
+        if other not in seen:
+            yield f"Onset, {_layout(other)}", other
+        seen.add(other)
+
+
+def why_no_peer(experiment: Experiment) -> str:
+    """Why PyTorch cannot train the same members here; empty where it can."""
+    router, settings = experiment.routers["token"]
+    knobs = {f"token.{name}": knob.neutral for name, knob in router.knobs.items()}
+    axis = experiment.grid.axis
+    if "depth" in experiment.routers:
+        return "no peer of a depth slot"
+    changed = any(value != knobs[k] for k, value in experiment.fixed.items())
+    if changed or axis.knob != "token.brake":
+        return "no peer of knobs other than token.brake"
+    if experiment.model.config.dtype != jnp.float32:
+        return "no peer of model.dtype other than float32"
+    if router is Attention:
+        if settings.rotary or settings.slopes != "uniform":
+            return "no peer of rotary attention or of other slopes than uniform"
+    elif router not in (RWKV4, SelectiveSSM):
+        return f"no peer of {router.__name__}"
+    elif not getattr(settings, "token_shift", getattr(settings, "gated", False)):
+        return f"no peer of this form of {router.__name__}"
+    elif any(value != 1 for value in axis.values):
+        return "no peer at another brake than 1, the published one"
+    needed = ("torch",) if router is Attention else ("torch", "transformers")
+    if any(importlib.util.find_spec(name) is None for name in needed):
+        return "needs PyTorch: pip install 'router-sweeps[parity]'"
+    return ""
+
+
+class ChunkTrainer:
+    """Onset's own program: a whole chunk of all members in one call."""
+
+    def __init__(self, experiment: Experiment, placement: Placement) -> None:
+        """Compiles it and initialises its members."""
+        self._members = experiment.grid.members
+        chunk = compile_chunk(experiment, placement, self._members)
+        self._chunk, self.states, self._arguments = chunk
+
+    def train(self) -> jax.Array:
+        """See `Trainer.train`."""
+        self.states, losses = self._chunk(self.states, *self._arguments)
+        return losses.block_until_ready()[: self._members]
+
+
+class PlainLoop:
+    """The same step, jitted, called for every member and step from Python."""
+
+    def __init__(self, experiment: Experiment, start: Start) -> None:
+        """Puts states and batches on the first device."""
+        every = make_members(experiment, np.arange(experiment.grid.members))
+        states = jax.tree.map(jnp.asarray, start.states)
+        rows = range(experiment.grid.members)
+        self.states = [take_row(states, row) for row in rows]
+        self._members = [take_row(every, row) for row in rows]
+        self._geometry = experiment.task.geometry()
+        inputs, targets = (jnp.asarray(part) for part in start.batches)
+        self._batches = list(zip(inputs, targets, strict=True))
+        step = functools.partial(
+            train_step,
+            experiment.model,
+            make_optimizer(experiment.optimizer),
+            experiment.optimizer.warmup,
+        )
+        self._step = jax.jit(step, donate_argnums=2)
+
+    def train(self) -> jax.Array:
+        """See `Trainer.train`."""
+        losses = []
+        for index, member in enumerate(self._members):
+            state = self.states[index]
+            for batch in self._batches:
+                state, loss = self._step(self._geometry, member, state, *batch)
+                losses.append(loss)
+            self.states[index] = state
+        jax.block_until_ready((self.states, losses))
+        return jnp.stack(losses).reshape(len(self._members), -1)
+
+
+def load_torch() -> None:
+    """Imports PyTorch, and what its optimisers import of it when first made."""
+    import torch
+    import torch._dynamo
+
+    torch.set_num_threads(cores())
+
+
+def _torch(
+    experiment: Experiment, style: dict[str, bool] | None, start: Start
+) -> Trainer:
+    from sweeps.torch_training import make_peer
+
+    return make_peer(experiment, style, start.states.params, start.batches)
+
+
+def _chunk(experiment: Experiment, placement: Placement, _: Start) -> Trainer:
+    return ChunkTrainer(experiment, placement)
+
+
+def _nothing() -> None:
+    """JAX is there already."""
+
+
+def take_row(tree: Any, row: int) -> Any:
+    """One row of the leading axis of every leaf."""
+    return jax.tree.map(lambda leaf: leaf[row], tree)
+
+
+def _layout(placement: Placement) -> str:
+    return f"{placement.devices} × {placement.width}"
