@@ -63,6 +63,7 @@ class TorchBackbone(nn.Module):
         }
         if self.learned:
             weights["positions"] = params["positions"]
+        mixer: Any
         for layer, mixer in enumerate(self.token):
             own = mixer.published(params[f"token_{layer}"])
             weights |= {f"token.{layer}.{name}": own[name] for name in own}
@@ -87,6 +88,9 @@ def _norm(name: str, params: Mapping[str, Any]) -> dict[str, Any]:
 
 class TorchAttention(nn.Module):
     """`routers.Attention` with uniform slopes, its other knobs neutral."""
+
+    distance: Tensor
+    future: Tensor
 
     def __init__(self, width: int, heads: int, length: int) -> None:
         """Makes the two matrices and the distances of ``length`` positions."""

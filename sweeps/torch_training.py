@@ -17,7 +17,7 @@ from torch.func import functional_call, grad_and_value, stack_module_state, vmap
 from routers.attention import Attention
 from sweeps.bench_programs import take_row
 from sweeps.experiment import Experiment
-from sweeps.torch_peer import TorchAttention, TorchBackbone
+from sweeps.torch_peer import Mixer, TorchAttention, TorchBackbone
 from train.step import OptimizerConfig
 
 Batch = tuple[Tensor, Tensor]
@@ -99,6 +99,7 @@ def make_peer(
     config = experiment.model.config
     router, settings = experiment.routers["token"]
     models = []
+    mixer: Mixer
     for member, _ in enumerate(experiment.grid.value):
         if router is Attention:
             mixer = partial(TorchAttention, config.width, settings.heads, config.length)
