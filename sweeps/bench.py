@@ -24,7 +24,7 @@ from ml_collections import ConfigDict, config_flags
 
 from sweeps.bench_mixing import bench_mixing
 from sweeps.bench_sweep import bench_sweep
-from sweeps.experiment import Experiment, build_experiment
+from sweeps.experiment import build_experiment
 from sweeps.placement import claim_cores
 from sweeps.settings import find_knob, read_routers
 
@@ -119,11 +119,6 @@ def one_value(config: ConfigDict, members: int, steps: int) -> ConfigDict:
     config.train.update(steps=steps, warmup=0)
     config.eval.points = 1
     return config
-
-
-def read_experiment(config: ConfigDict, members: int, steps: int) -> Experiment:
-    """The members that every program trains; errors are `ValueError`."""
-    return build_experiment(one_value(config, members, steps))
 
 
 def _whole_numbers(name: str, listed: list[str]) -> list[int]:

@@ -22,8 +22,8 @@ from sweeps.capacity import Overflow, Program, Work, largest_fit, work_of_step
 from sweeps.experiment import Experiment, build_experiment
 from sweeps.placement import AXIS, Placement
 from sweeps.shape_compile import (
-    compile_chunk,
-    compile_step,
+    analyze_chunk,
+    analyze_step,
     describe,
     use_described_tpus,
 )
@@ -129,7 +129,7 @@ def plan(experiment: Experiment, width: int, asked: Slice) -> Plan:
 
     def probe(count: int) -> Program | Overflow:
         nonlocal own
-        found = compile_chunk(experiment, mesh, width, count)
+        found = analyze_chunk(experiment, mesh, width, count)
         if count == members:
             own = found
         return found
@@ -142,7 +142,7 @@ def plan(experiment: Experiment, width: int, asked: Slice) -> Plan:
         fits=fits,
         program=own if isinstance(own, Program) else None,
         work=work_of_step(
-            compile_step(experiment, mesh, width), count_loops(experiment)
+            analyze_step(experiment, mesh, width), count_loops(experiment)
         ),
         members=members,
         member_steps=experiment.turns * members * experiment.steps,

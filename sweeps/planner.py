@@ -1,8 +1,8 @@
 """How many members a device computes at once: the fastest of a few that fit, timed.
 
-On a CPU it is 1 without timing. Wider batches were never faster there for any router
-(docs/performance.md): one member's matrices already fill a core, and several do not
-fit its cache.
+On a CPU it is 1 without timing. Wider batches were not faster there for any router
+tried (docs/performance.md): one member's matrices already fill a core, and several do
+not fit its cache.
 """
 
 import dataclasses

@@ -100,10 +100,10 @@ def _spread(mesh: Mesh, spec: P, shapes: Any) -> Any:
     )
 
 
-def compile_chunk(
+def analyze_chunk(
     experiment: Experiment, mesh: Mesh, width: int, members: int
 ) -> Program | Overflow:
-    """Compiles a sweep's chunk with so many members on each device."""
+    """What a compiled chunk of so many members needs of each device."""
     lowered = lower_chunk(experiment, mesh, width, members)
     start = time.perf_counter()
     try:
@@ -116,8 +116,8 @@ def compile_chunk(
     return read_program(compiled, members, time.perf_counter() - start)
 
 
-def compile_step(experiment: Experiment, mesh: Mesh, width: int) -> Program:
-    """Compiles one step of the members computed at once, the same on every device."""
+def analyze_step(experiment: Experiment, mesh: Mesh, width: int) -> Program:
+    """What a step of the members computed at once needs, the same on every device."""
     step, shapes = make_step(experiment, width)
     arguments = _spread(mesh, P(), shapes)
     start = time.perf_counter()

@@ -66,7 +66,6 @@ def command(values: flags.FlagValues) -> int:
     if explicit != (None, None, None) and not values.distributed:
         raise BadInput("--coordinator, --processes, --process: only with --distributed")
     try:
-        claim_cores()
         keep_compiled()
         if values.distributed:
             join(*explicit)

@@ -21,6 +21,7 @@ import tempfile
 import time
 import warnings
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).parents[1]
 SETTINGS = {
@@ -73,7 +74,7 @@ def parameters(workdir: Path) -> dict[str, bytes]:
         tree = ocp.load(workdir / "checkpoints/final")
     found: dict[str, bytes] = {}
 
-    def walk(path: str, node: object) -> None:
+    def walk(path: str, node: Any) -> None:
         if isinstance(node, dict):
             for key, inner in node.items():
                 walk(f"{path}/{key}", inner)
@@ -81,7 +82,7 @@ def parameters(workdir: Path) -> dict[str, bytes]:
             for index, inner in enumerate(node):
                 walk(f"{path}/{index}", inner)
         elif node is not None:
-            found[path] = node.tobytes()  # type: ignore[attr-defined]
+            found[path] = node.tobytes()
 
     walk("", tree)
     return found

@@ -24,7 +24,7 @@ from sweeps.bench_programs import (
     take_row,
     why_no_peer,
 )
-from sweeps.experiment import Experiment
+from sweeps.experiment import Experiment, build_experiment
 from sweeps.main import parse
 from sweeps.placement import Placement
 
@@ -39,7 +39,7 @@ def experiment_of(config: str, tiny: dict[str, Any], **settings: Any) -> Experim
     flags = [f"--config.{key}={value}" for key, value in overrides.items()]
     path = f"--config={ROOT}/configs/{config}.py"
     values, _ = parse(bench, "bench", [path, *flags])
-    return bench.read_experiment(values.config, MEMBERS, STEPS)
+    return build_experiment(bench.one_value(values.config, MEMBERS, STEPS))
 
 
 @functools.cache

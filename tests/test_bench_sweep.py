@@ -136,7 +136,7 @@ def test_a_process_that_dies_is_told(
     tiny: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(bench_memory, "_measure", die)
-    peak = peak_memory(tiny_config(tiny), Placement(1, 1), None, "any")  # type: ignore[arg-type]
+    peak = peak_memory(tiny_config(tiny), Placement(1, 1), None, "any")
     assert "died" in peak.failure
 
 
@@ -146,7 +146,7 @@ def test_an_allocation_fails_before_the_machine_does(
 ) -> None:
     (tmp_path / "meminfo").write_text("MemAvailable:   200000 kB\n")
     monkeypatch.setattr(bench_memory, "_measure", refused_gigabyte)
-    peak = peak_memory(tmp_path, Placement(1, 1), None, "any")  # type: ignore[arg-type]
+    peak = peak_memory(tmp_path, Placement(1, 1), None, "any")
     assert "Memory" in peak.failure
 
 

@@ -32,7 +32,7 @@ from sweeps.main import main, parse
 from sweeps.placement import Placement, make_mesh
 from sweeps.programs import first_step
 from sweeps.run import prepare
-from sweeps.shape_compile import compile_chunk, compile_step, lower_chunk
+from sweeps.shape_compile import analyze_chunk, analyze_step, lower_chunk
 from sweeps.single_step import _count, count_loops
 from sweeps.slices import CHIPS, SHAPES, Slice, parse_accelerator, parse_topology
 
@@ -174,12 +174,12 @@ def test_members_cost_memory_and_a_step_does_not_count_them(
 ) -> None:
     experiment = tiny_experiment("attention", tiny)
     mesh = make_mesh(Placement(2, 1))
-    few, many = (compile_chunk(experiment, mesh, 1, n) for n in (8, 16))
+    few, many = (analyze_chunk(experiment, mesh, 1, n) for n in (8, 16))
     assert isinstance(few, Program) and isinstance(many, Program)
     shapes = jax.tree.leaves(lower_chunk(experiment, mesh, 1, 8).in_avals[0][0])
     states = sum(leaf.size * leaf.dtype.itemsize for leaf in shapes) / 2
     assert many.memory - few.memory >= states
-    step = compile_step(experiment, mesh, 1)
+    step = analyze_step(experiment, mesh, 1)
     # The chunk counts one step, and draws batches besides.
     assert 0.8 * few.flops <= step.flops <= few.flops
 
