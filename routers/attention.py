@@ -118,15 +118,26 @@ def normalize_keys(key: Array, strength: Array) -> Array:
     return key * jnp.exp(exponent * jnp.log(mean_square))
 
 
+def norm_aware(score: Array, strength: Array, key: Array) -> Array:
+    """Takes ``strength |k|^2 / 2`` from the scores ``[B, H, T, S]`` of every key."""
+    square = jnp.einsum("bshk,bshk->bhs", key, key)[:, :, None, :]
+    return score - 0.5 * per_head(strength) * square
+
+
 def where_used(
-    knob: Array, change: Callable[[Array, Array], Array], value: Array
+    knob: Array, change: Callable[..., Array], value: Array, *more: Array
 ) -> Array:
-    """``change(value, knob)``, left out where the knob is 0 and changes nothing.
+    """``change(value, knob, *more)``, left out where the knob is 0.
 
     One member at a time saves the work, a twelfth of a step of attention; under a
     `vmap` over the knob both are computed. The derivative in the knob at 0 is 0.
+    Functions of a module, not closures, are compiled once where nothing is jitted.
     """
-    return jax.lax.cond(jnp.any(knob != 0), change, lambda value, _: value, value, knob)
+    return jax.lax.cond(jnp.any(knob != 0), change, _unchanged, value, knob, *more)
+
+
+def _unchanged(value: Array, *_: Array) -> Array:
+    return value
 
 
 def attention_logits(
@@ -136,17 +147,12 @@ def attention_logits(
     key = where_used(
         knobs["key_normalization"], normalize_keys, features.key.astype(jnp.float32)
     )
-    temperature = math.sqrt(key.shape[-1])
     query = features.query
-    score = jnp.einsum("bthk,bshk->bhts", query, key.astype(query.dtype)).astype(
-        jnp.float32
+    score = jnp.einsum("bthk,bshk->bhts", query, key.astype(query.dtype))
+    score = where_used(
+        knobs["norm_awareness"], norm_aware, score.astype(jnp.float32), key
     )
-
-    def aware(score: Array, strength: Array) -> Array:
-        square = jnp.einsum("bshk,bshk->bhs", key, key)[:, :, None, :]
-        return score - 0.5 * per_head(strength) * square
-
-    score = where_used(knobs["norm_awareness"], aware, score) / temperature
+    score = score / math.sqrt(key.shape[-1])
     slope = per_head(knobs["brake"]) * per_head(slopes)
     penalty = slope * per_batch(geometry.distance)
     return per_head(knobs["content"]) * score - penalty
