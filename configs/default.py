@@ -21,6 +21,7 @@ def get_config() -> ConfigDict:
     sweep.seeds = 8  # initialisations per value; the same ones at every value
     sweep.data_seeds = 1  # data streams; every initialisation is trained on each
     sweep.devices = 0  # host devices that share the members; 0 is one per core
+    sweep.data = 1  # devices that share every batch of a member; 1: each its own
     sweep.width = 0  # members a device computes at once (vmap); 0: chosen, by timing
 
     # More values inside the onset's interval, round by round, on the same seeds.

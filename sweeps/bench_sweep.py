@@ -114,11 +114,13 @@ def bench_sweep(
 def _planned(experiment: Experiment, config: ConfigDict) -> Placement:
     """The placement that a sweep of these members would have."""
     sweep = config.sweep
-    placement = choose_placement(sweep.devices, sweep.width, experiment.grid.members)
+    placement = choose_placement(
+        sweep.devices, sweep.width, experiment.grid.members, sweep.data
+    )
     if sweep.width:
         return placement
-    width, _ = plan_width(experiment, placement.devices)
-    return Placement(placement.devices, width)
+    width, _ = plan_width(experiment, placement)
+    return dataclasses.replace(placement, width=width)
 
 
 def _compare(

@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 
+import jax
 from ml_collections import ConfigDict
 
 from sweeps.criterion import Criterion, make_criterion
@@ -105,6 +106,7 @@ def build_experiment(config: ConfigDict) -> Experiment:
         ("train", ("steps", "batch", "learning_rate")),
         ("eval", ("points", "sequences")),
         ("depth", ("block", "streams")),
+        ("sweep", ("data",)),
     )
     if config.wandb.mode not in TRACKING_MODES:
         raise ValueError(
@@ -119,6 +121,7 @@ def build_experiment(config: ConfigDict) -> Experiment:
     sweep = config.sweep
     axis = make_axis(sweep.knob, sweep.low, sweep.high, sweep.num, sweep.zero)
     task = read_task(config)
+    _check_shares(sweep.data, task, config.train.batch)
     slot = sweep.knob.split(".")[0]
     kind = _check_kinds(routers, slot, task.geometry().kind)
     criterion = config.criterion
@@ -162,6 +165,14 @@ def router_name(config: ConfigDict) -> str:
 def measurements(steps: int, at_most: int) -> int:
     """The largest number of equal chunks of the steps, at most the one asked for."""
     return max(n for n in range(1, at_most + 1) if steps % n == 0)
+
+
+def _check_shares(data: int, task: Task, batch: int) -> None:
+    """Devices that share a batch take equal parts; a graph is one row."""
+    inputs, _ = jax.eval_shape(lambda: task.sample(jax.random.key(0), batch))
+    rows = inputs.shape[0]
+    if rows % data:
+        raise ValueError(f"sweep.data={data}: must divide the {rows} rows of a batch")
 
 
 def _check_kinds(routers: Routers, slot: str, of_task: str) -> str:

@@ -1,5 +1,9 @@
 """Where members are computed: shards over devices, then vmap or turns inside each.
 
+Devices are a mesh of two axes, members x data: those along the second share every
+batch of the same members, which is of use where there are fewer members than devices
+or a batch does not fit one.
+
 On a CPU every core becomes a device of its own with single-threaded arithmetic: a
 small network keeps one core busy and cannot use two.
 """
@@ -7,7 +11,7 @@ small network keeps one core busy and cannot use two.
 import contextlib
 import dataclasses
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -17,7 +21,9 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
-AXIS = "members"
+from train.step import SHARES
+
+MEMBERS = "members"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,16 +31,23 @@ class Placement:
     """How members are laid out.
 
     Attributes:
-      devices: that share the members.
+      devices: in all.
       width: members per device computed at once by vmap; the rest take turns.
+      data: devices that share every batch of their members.
     """
 
     devices: int
     width: int
+    data: int = 1
+
+    @property
+    def groups(self) -> int:
+        """Groups of devices, between which members are shared."""
+        return self.devices // self.data
 
     def padded(self, members: int) -> int:
-        """The least number of rows that fills every device and every turn evenly."""
-        row = self.devices * self.width
+        """The least number of rows that fills every group and every turn evenly."""
+        row = self.groups * self.width
         return -(-members // row) * row
 
 
@@ -62,16 +75,20 @@ def claim_cores(count: int | None = None) -> None:
             jax.config.update("jax_num_cpu_devices", count or cores())
 
 
-def choose_placement(devices: int, width: int, members: int) -> Placement:
+def choose_placement(
+    devices: int, width: int, members: int, data: int = 1
+) -> Placement:
     """Checks the asked placement against this machine.
 
     Args:
       devices: 0 for all.
       width: 0 for 1, to be planned (`sweeps.planner`).
       members: to place.
+      data: devices that share a batch.
 
     Raises:
-      ValueError: more devices than there are, or a negative width.
+      ValueError: more devices than there are, groups of ``data`` that do not come
+        out even, or a negative width.
     """
     present = jax.device_count()
     if not 0 <= devices <= present:
@@ -84,14 +101,24 @@ def choose_placement(devices: int, width: int, members: int) -> Placement:
     if width < 0:
         raise ValueError(f"sweep.width={width}: at least 1, or 0 to have it chosen")
     used = devices or present
+    if data < 1 or used % data:
+        raise ValueError(
+            f"sweep.data={data}: must divide the {used} devices of the sweep"
+        )
+    groups = used // data
     if jax.process_count() == 1:
-        used = min(used, members)
-    return Placement(used, min(width or 1, -(-members // used)))
+        groups = min(groups, members)
+    return Placement(groups * data, min(width or 1, -(-members // groups)), data)
 
 
 def make_mesh(placement: Placement) -> Mesh:
-    """One axis of devices, of all processes, over which members are sharded."""
-    return Mesh(np.asarray(jax.devices()[: placement.devices]), (AXIS,))
+    """The devices of all processes, members x data."""
+    return mesh_of(jax.devices()[: placement.devices], placement.data)
+
+
+def mesh_of(devices: Sequence[Any], data: int = 1) -> Mesh:
+    """Devices, neighbours in one group of ``data``, over which members are sharded."""
+    return Mesh(np.asarray(devices).reshape(-1, data), (MEMBERS, SHARES))
 
 
 def make_spread(
@@ -107,8 +134,8 @@ def make_spread(
         @partial(
             jax.shard_map,
             mesh=mesh,
-            in_specs=(P(AXIS), P()),
-            out_specs=P(AXIS),
+            in_specs=(P(MEMBERS), P()),
+            out_specs=P(MEMBERS),
             check_vma=False,
         )
         def local(rows: Any, shared: Any) -> Any:
@@ -126,7 +153,7 @@ def make_spread(
 
 def place(mesh: Mesh, rows: Any) -> Any:
     """Puts a stack of members on the devices, sharded by member."""
-    return _put(rows, NamedSharding(mesh, P(AXIS)))
+    return _put(rows, NamedSharding(mesh, P(MEMBERS)))
 
 
 def replicate(mesh: Mesh, shared: Any) -> Any:

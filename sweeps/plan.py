@@ -12,15 +12,13 @@ import dataclasses
 import importlib.util
 from importlib.metadata import version
 
-import numpy as np
 from absl import flags
-from jax.sharding import Mesh
 from rich.console import Console
 from rich.table import Table
 
 from sweeps.capacity import Overflow, Program, Work, largest_fit, work_of_step
 from sweeps.experiment import Experiment, build_experiment
-from sweeps.placement import AXIS, Placement
+from sweeps.placement import Placement, mesh_of
 from sweeps.shape_compile import (
     analyze_chunk,
     analyze_step,
@@ -99,6 +97,8 @@ def command(values: flags.FlagValues) -> int:
     width = values.config.sweep.width or 1
     if width < 1:
         raise BadInput(f"sweep.width={width}: at least 1, or 0 for 1 here")
+    if values.config.sweep.data != 1:
+        raise BadInput(f"sweep.data={values.config.sweep.data}: plans are made for 1")
     console = Console()
     try:
         experiment = build_experiment(values.config)
@@ -121,7 +121,7 @@ def plan(experiment: Experiment, width: int, asked: Slice) -> Plan:
     """
     devices = describe(asked)
     share = len(devices) // asked.chips
-    mesh = Mesh(np.asarray(devices), (AXIS,))
+    mesh = mesh_of(devices)
     rows = experiment.turn * experiment.units
     width = min(width, -(-rows // len(devices)))
     members = Placement(len(devices), width).padded(rows) // len(devices)

@@ -43,19 +43,21 @@ class Timing:
     seconds: float
 
 
-def plan_width(experiment: Experiment, devices: int) -> tuple[int, str]:
+def plan_width(experiment: Experiment, placement: Placement) -> tuple[int, str]:
     """Members at once on each device, and why, in one line.
 
     Args:
       experiment: whose training is timed.
-      devices: that share its members.
+      placement: of one member at once.
     """
     if jax.default_backend() == "cpu":
         return 1, "one member at a time on each core, which is fastest on a CPU"
-    members = -(-experiment.turn * experiment.units // devices)
-    found = fastest(
-        widths(members), lambda width: try_width(experiment, devices, width)
-    )
+    members = -(-experiment.turn * experiment.units // placement.groups)
+
+    def attempt(width: int) -> Timing | None:
+        return try_width(experiment, dataclasses.replace(placement, width=width))
+
+    found = fastest(widths(members), attempt)
     if not found:
         return 1, "one member at a time, the most that fits"
     best = min(found, key=lambda one: one.seconds)
@@ -95,14 +97,14 @@ def fastest(
     return found
 
 
-def try_width(experiment: Experiment, devices: int, width: int) -> Timing | None:
-    """Compiles and times a few real steps of ``devices x width`` members.
+def try_width(experiment: Experiment, placement: Placement) -> Timing | None:
+    """Compiles and times a few real steps of as many members as fit one turn.
 
     Returns:
       None where the program takes more of a device's memory than it may.
     """
     few = dataclasses.replace(experiment, steps=STEPS, points=1)
-    chunk, states, arguments = compile_chunk(few, Placement(devices, width))
+    chunk, states, arguments = compile_chunk(few, placement)
     memory: Any = chunk.memory_analysis()
     need = memory.argument_size_in_bytes + memory.temp_size_in_bytes
     if need > SHARE * _device_bytes():
@@ -113,6 +115,7 @@ def try_width(experiment: Experiment, devices: int, width: int) -> Timing | None
         states, losses = chunk(states, *arguments)
         losses.block_until_ready()
         seconds = min(seconds, time.perf_counter() - start)
+    width = placement.width
     return Timing(width, slowest(seconds) / (STEPS * width))
 
 

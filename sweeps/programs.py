@@ -14,7 +14,7 @@ from routers.base import Array, Geometry
 from routers.signature.full import GRAPH
 from routers.signature.nulls import Variant
 from sweeps.experiment import Experiment
-from sweeps.placement import AXIS, Placement, make_spread, replicate
+from sweeps.placement import MEMBERS, Placement, make_spread, replicate
 from train.loop import EVALUATION, INIT, Loop, seed_keys, stream_key
 from train.step import Member, make_optimizer
 from train.tasks.rewiring import rewire
@@ -75,7 +75,7 @@ def compile_programs(
       batch: held out.
       diagnosis: its variants and what its members share.
     """
-    sharding = NamedSharding(mesh, P(AXIS))
+    sharding = NamedSharding(mesh, P(MEMBERS))
     states = jax.tree.map(
         lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding),
         jax.eval_shape(loop.init, members, task),
@@ -156,4 +156,5 @@ def make_loop(experiment: Experiment, placement: Placement, mesh: Mesh) -> Loop:
         batch=experiment.batch,
         spread=make_spread(placement, mesh),
         slot=experiment.slot,
+        shares=placement.data,
     )

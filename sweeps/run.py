@@ -206,7 +206,7 @@ def estimate_cost(sweep: Sweep, turns: int = 1) -> Cost:
     """
     flops = sweep.programs.chunk.cost_analysis()["flops"]
     experiment, placement = sweep.experiment, sweep.placement
-    in_line = turns * sweep.rows / placement.devices
+    in_line = turns * sweep.rows / placement.groups
     step_seconds = flops / placement.width / (EFFICIENCY * _matmul_rate())
     return Cost(
         seconds=in_line * experiment.steps * step_seconds, memory_bytes=sweep.step_bytes

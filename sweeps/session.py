@@ -133,11 +133,11 @@ def _planned(
     """The width a stopped sweep had, so that it goes on to the same bits, or a new."""
     if (workdir / MANIFEST).exists():
         known = read_manifest(workdir).get("placement")
-        if known and known["devices"] == placement.devices:
+        if known and known == dataclasses.asdict(placement) | {"width": known["width"]}:
             return Placement(**known), f"{known['width']} at once on each, as before"
     with console.status("timing placements"):
-        width, why = plan_width(experiment, placement.devices)
-    return Placement(placement.devices, width), why
+        width, why = plan_width(experiment, placement)
+    return dataclasses.replace(placement, width=width), why
 
 
 def _announce(
@@ -153,10 +153,11 @@ def _announce(
             f", then up to {most} in {rounds} round{'s' * (rounds > 1)} of {num} "
             f"values inside the interval, all in turns of {prepared.rows}"
         )
+    shared = f", {placement.data} to a batch" if placement.data > 1 else ""
     return (
         f"{grid.members} members ({len(grid.axis.values)} values of "
         f"{grid.axis.knob} × {experiment.units} seeds) × {experiment.steps} steps"
-        f"{more} on {placement.devices} {jax.default_backend()} device(s), "
+        f"{more} on {placement.devices} {jax.default_backend()} device(s){shared}, "
         f"{placement.width} at once on each: about {cost.seconds / 60:.1f} min and "
         f"{cost.memory_bytes / 1e6:.0f} MB of arrays; compiled in "
         f"{prepared.compile_seconds:.1f} s; results go to {workdir}"

@@ -13,7 +13,7 @@ from jax.sharding import PartitionSpec as P
 
 from sweeps.capacity import Overflow, Program
 from sweeps.experiment import Experiment
-from sweeps.placement import AXIS, Placement
+from sweeps.placement import MEMBERS, Placement
 from sweeps.programs import make_loop, make_members
 from sweeps.single_step import make_step
 from sweeps.slices import GIB, Slice
@@ -62,7 +62,7 @@ def lower_chunk(
 
     Args:
       experiment: of the sweep.
-      mesh: of one axis, members.
+      mesh: of a slice, each device a group of its own.
       width: members computed at once on a device.
       members: on each device.
     """
@@ -72,8 +72,8 @@ def lower_chunk(
     rows = jax.eval_shape(lambda: make_members(experiment, order))
     states = jax.eval_shape(loop.init, rows, experiment.task)
     return jax.jit(loop.chunk, donate_argnums=0).lower(
-        _spread(mesh, P(AXIS), states),
-        _spread(mesh, P(AXIS), rows),
+        _spread(mesh, P(MEMBERS), states),
+        _spread(mesh, P(MEMBERS), rows),
         *_shared(experiment, mesh),
     )
 

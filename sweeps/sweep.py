@@ -149,6 +149,7 @@ def _check(config: ConfigDict) -> tuple[Experiment, Placement]:
         config.sweep.devices,
         config.sweep.width,
         experiment.turn * experiment.units,
+        config.sweep.data,
     )
     return experiment, placement
 

@@ -48,7 +48,8 @@ def make_loop(placement: Placement, steps: int = STEPS) -> Loop:
         functools.partial(Attention),
     )
     spread = make_spread(placement, make_mesh(placement))
-    return Loop(model, make_optimizer(OptimizerConfig()), 0, steps, BATCH, spread)
+    optimizer, shares = make_optimizer(OptimizerConfig()), placement.data
+    return Loop(model, optimizer, 0, steps, BATCH, spread, shares=shares)
 
 
 def streams(count: int = 1) -> jax.Array:
@@ -80,7 +81,15 @@ BRAKES, SEEDS = [0.0, 0.3, 0.0, 3.0], [0, 0, 1, 1]
 
 
 @pytest.mark.parametrize(
-    "placement", [Placement(1, 4), Placement(2, 1), Placement(2, 2), Placement(1, 2)]
+    "placement",
+    [
+        Placement(1, 4),
+        Placement(2, 1),
+        Placement(2, 2),
+        Placement(1, 2),
+        Placement(2, 1, data=2),
+        Placement(2, 2, data=2),
+    ],
 )
 def test_together_equals_one_by_one(placement: Placement) -> None:
     _, together = train(make_members(BRAKES, SEEDS), placement)

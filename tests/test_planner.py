@@ -14,9 +14,12 @@ from rich.console import Console
 from configs import attention
 from sweeps import planner, session
 from sweeps.experiment import build_experiment
+from sweeps.placement import Placement
 from sweeps.planner import Timing, fastest, plan_width, try_width, widths
 from sweeps.sweep import sweep
 from sweeps.workdir import read_manifest
+
+LAYOUT = {"devices": 2, "width": 2, "data": 1}
 
 
 def configure(overrides: dict[str, Any], **more: Any) -> ConfigDict:
@@ -61,18 +64,21 @@ def test_real_steps_are_timed_and_what_does_not_fit_is_left_out(
     tiny: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     experiment = build_experiment(configure(tiny))
-    timing = try_width(experiment, 2, 2)
+    timing = try_width(experiment, Placement(2, 2))
     assert timing.width == 2
     assert 0 < timing.seconds < 60
-    assert plan_width(experiment, 2)[0] == 1  # on a CPU
+    assert plan_width(experiment, Placement(2, 1))[0] == 1  # on a CPU
     monkeypatch.setattr(planner, "_device_bytes", lambda: 1000.0)
-    assert try_width(experiment, 2, 2) is None
+    assert try_width(experiment, Placement(2, 2)) is None
     monkeypatch.setattr("jax.default_backend", lambda: "tpu")
-    assert plan_width(experiment, 2) == (1, "one member at a time, the most that fits")
-    monkeypatch.setattr(
-        planner, "try_width", lambda _, __, width: Timing(width, 1 / width)
+    assert plan_width(experiment, Placement(2, 1)) == (
+        1,
+        "one member at a time, the most that fits",
     )
-    width, why = plan_width(experiment, 2)
+    monkeypatch.setattr(
+        planner, "try_width", lambda _, one: Timing(one.width, 1 / one.width)
+    )
+    width, why = plan_width(experiment, Placement(2, 1))
     assert width == 3  # 6 members on 2 devices
     assert "3 members at once, fastest of those timed" in why
 
@@ -89,8 +95,8 @@ def test_it_is_said_recorded_and_kept(
         with pytest.raises(OSError, match="full"):
             sweep(config, workdir, console)
     assert "placement: two, for a test" in console.file.getvalue()
-    assert read_manifest(workdir)["placement"] == {"devices": 2, "width": 2}
+    assert read_manifest(workdir)["placement"] == LAYOUT
     monkeypatch.setattr(session, "plan_width", lambda *_: pytest.fail("kept"))
     sweep(config, workdir, console)
     assert "2 at once on each, as before" in console.file.getvalue()
-    assert read_manifest(workdir)["placement"] == {"devices": 2, "width": 2}
+    assert read_manifest(workdir)["placement"] == LAYOUT

@@ -199,9 +199,15 @@ def cross_entropy(logits: Array, targets: Array) -> Array:
       logits: ``[B, T, V]``.
       targets: int32 ``[B, T]``.
     """
+    total, learned = total_cross_entropy(logits, targets)
+    return total / jnp.maximum(learned, 1)
+
+
+def total_cross_entropy(logits: Array, targets: Array) -> tuple[Array, Array]:
+    """Sum of `cross_entropy` over targets, and the number of those learned from."""
     learned = targets != IGNORED
     # A comparison, where picking by index would scatter in the backward pass.
     own = targets[..., None] == jnp.arange(logits.shape[-1])
     picked = jnp.sum(jnp.where(own, logits, 0.0), axis=-1)
     surprise = jax.nn.logsumexp(logits, axis=-1) - picked
-    return jnp.sum(surprise * learned) / jnp.maximum(jnp.sum(learned), 1)
+    return jnp.sum(surprise * learned), jnp.sum(learned)

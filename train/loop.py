@@ -49,6 +49,8 @@ class Loop:
       batch: B.
       spread: places members on devices.
       slot: whose routers are measured.
+      shares: devices of the spread's mesh axis `train.step.SHARES`, which share a
+        member's batches; they measure it each for itself.
     """
 
     model: Backbone
@@ -58,6 +60,7 @@ class Loop:
     batch: int
     spread: Spread
     slot: str = "token"
+    shares: int = 1
 
     def init(self, members: Member, task: Any) -> TrainState:
         """Fresh states ``[M]``."""
@@ -96,6 +99,7 @@ class Loop:
             state, member = pair
 
             def step(state: TrainState, batch: Any) -> tuple[TrainState, Array]:
+                inputs, targets = batch
                 return train_step(
                     self.model,
                     self.optimizer,
@@ -103,7 +107,9 @@ class Loop:
                     geometry,
                     member,
                     state,
-                    *batch,
+                    inputs,
+                    targets,
+                    self.shares,
                 )
 
             own = inputs[member.stream], targets[member.stream]

@@ -9,9 +9,11 @@ import optax
 from flax import struct
 
 from routers.base import Array, Geometry
-from train.backbone import Backbone, cross_entropy
+from train.backbone import Backbone, total_cross_entropy
 
 ALIVE = -1
+SHARES = "data"
+"""Mesh axis whose devices share every batch of a member."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,6 +101,7 @@ def train_step(
     state: TrainState,
     inputs: Array,
     targets: Array,
+    shares: int = 1,
 ) -> tuple[TrainState, Array]:
     """Moves one member by one batch; a member that diverges keeps its last state.
 
@@ -111,16 +114,21 @@ def train_step(
       state: before the step.
       inputs: tokens int32 ``[B, T]`` or features ``[B, T, F]``.
       targets: int32 ``[B, T]``.
+      shares: devices along `SHARES` that each take ``B / shares`` rows; static.
 
     Returns:
       The state after the step and the loss before it, nats per target.
     """
+    inputs, targets = (_own_share(part, shares) for part in (inputs, targets))
 
     def loss_of(params: Any) -> Array:
         logits, _ = model.apply({"params": params}, inputs, geometry, member.knobs)
-        return cross_entropy(logits, targets)
+        total, learned = total_cross_entropy(logits, targets)
+        return total / jnp.maximum(_over_shares(learned, shares), 1)
 
-    loss, gradient = jax.value_and_grad(loss_of)(state.params)
+    # Shares of the mean, so that their sum is exact where some targets are ignored.
+    share = jax.value_and_grad(loss_of)(state.params)
+    loss, gradient = _over_shares(share, shares)
     direction, moments = optimizer.update(gradient, state.moments, state.params)
     warm = jnp.minimum(1.0, (state.step + 1) / max(warmup, 1))
     rate = member.learning_rate * warm
@@ -136,6 +144,20 @@ def train_step(
     stopped = jnp.where(finite, ALIVE, state.step)
     diverged = jnp.where(state.diverged == ALIVE, stopped, state.diverged)
     return TrainState(params, moments, state.step + 1, diverged), loss
+
+
+def _own_share(batch: Array, shares: int) -> Array:
+    """This device's rows of a batch ``[B, ...]``."""
+    if shares == 1:
+        return batch
+    rows = batch.shape[0] // shares
+    first = jax.lax.axis_index(SHARES) * rows
+    return jax.lax.dynamic_slice_in_dim(batch, first, rows)
+
+
+def _over_shares(tree: Any, shares: int) -> Any:
+    """The sum over the devices that share a batch."""
+    return tree if shares == 1 else jax.lax.psum(tree, SHARES)
 
 
 def draw_batches(
