@@ -68,7 +68,7 @@ def run_session(
     # Weights & Biases is slow to import and not needed to refuse.
     from sweeps.tracking import NoTracker, open_tracker
 
-    started = time.time()
+    started = time.monotonic()
     if not config.sweep.width:
         placement, why = _planned(experiment, placement, workdir, console)
         console.print(f"placement: {why}", highlight=False)
@@ -87,14 +87,14 @@ def run_session(
     if is_first():
         tracker = open_tracker(config, experiment, workdir, mark)
     with Stopping() as stopping:
-        training = time.time()
+        training = time.monotonic()
         try:
             trained, results = _train(
                 experiment, prepared, console, tracker, journal, stopping
             )
         finally:
             journal.wait()  # also where it was stopped
-        training = time.time() - training
+        training = time.monotonic() - training
     if experiment.diagnosed:
         with console.status("diagnosing"):
             results.diagnosis = diagnose(trained)
@@ -112,7 +112,7 @@ def run_session(
             seconds={
                 "compile": prepared.compile_seconds,
                 "training": training,
-                "all": time.time() - started,
+                "all": time.monotonic() - started,
             },
             member_steps_per_second=member_steps / training,
             estimated=dataclasses.asdict(cost),
@@ -120,7 +120,7 @@ def run_session(
         )
     journal.clear()
     console.print(
-        f"{time.time() - started:.0f} s in all, {member_steps / training:,.0f} "
+        f"{time.monotonic() - started:.0f} s in all, {member_steps / training:,.0f} "
         f"member-steps/s; figures and tables are in {workdir}",
         highlight=False,
     )
