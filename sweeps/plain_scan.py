@@ -11,7 +11,7 @@ import jax.numpy as jnp
 
 from routers.base import Array, Geometry, Knobs, Router
 from routers.rwkv import RWKV4
-from routers.selective_scan import continued_scan, empty_state
+from routers.selective_scan import empty_state
 from routers.selective_ssm import SelectiveSSM
 
 
@@ -49,9 +49,22 @@ class PlainSelectiveSSM(SelectiveSSM):
         """``y [B, T, D]`` as the router's own."""
         features = self.project(x)
         factors = self.factors(features, knobs)
+
+        def step(state: Array, now: tuple[Array, ...]) -> tuple[Array, Array]:
+            step, source, write, read = now
+            decay = jnp.exp(factors.rate * step[:, None])
+            state = decay * state + write[..., None] * source[:, None]  # [B, N, H, P]
+            return state, jnp.sum(read[..., None] * state, axis=1)
+
+        over_time = (
+            jnp.moveaxis(factors.step, 1, 0),
+            jnp.moveaxis(factors.written * features.value.astype(jnp.float32), 1, 0),
+            factors.write.transpose(1, 0, 3, 2),
+            factors.read.transpose(1, 0, 3, 2),
+        )
         state = empty_state(factors, features.value)
-        mixed, _ = continued_scan(factors, features.value, state)
-        return self._read(mixed, features)
+        _, mixed = jax.lax.scan(step, state, over_time)
+        return self._read(jnp.moveaxis(mixed, 0, 1), features)
 
 
 PLAIN: dict[type[Router], type[Router]] = {
