@@ -17,16 +17,13 @@ class GeometricMixer(nn.Module):
 
     edges: Tensor
 
-    def __init__(
-        self, width: int, config: GraphAttentionConfig, geometry: Geometry
-    ) -> None:
-        """Makes the layer and the graph's edges, once for all steps.
+    def __init__(self, width: int, config: GraphAttentionConfig, edges: Tensor) -> None:
+        """Makes the layer.
 
         Args:
           width: D.
           config: of the router.
-          geometry: of one graph ``[N, N]``; an edge for every source its mask allows,
-            which at brake 0 are alike at any distance.
+          edges: of the graph, see `list_edges`; shared, not copied.
         """
         super().__init__()
         layer = GATConv if config.version == "v1" else GATv2Conv
@@ -37,9 +34,6 @@ class GeometricMixer(nn.Module):
             negative_slope=config.negative_slope,
             add_self_loops=False,  # the mask has them; else added in every pass
         )
-        # Ordered by target; its EdgeIndex, which knows that, was no faster.
-        target, source = np.nonzero(np.asarray(geometry.mask))
-        edges = torch.from_numpy(np.stack([source, target]))
         self.register_buffer("edges", edges, persistent=False)
 
     def published(self, params: Mapping[str, Any]) -> dict[str, Any]:
@@ -50,6 +44,16 @@ class GeometricMixer(nn.Module):
     def forward(self, x: Tensor, _: float) -> Tensor:
         """Mixes ``x [1, N, D]``, one graph, at the published brake, the only one."""
         return self.layer(x.squeeze(0), self.edges)[None]
+
+
+def list_edges(geometry: Geometry) -> Tensor:
+    """The ``edge_index [2, E]`` of one graph: every source that its mask allows.
+
+    At brake 0 the router reads them alike at any distance. They are ordered by target;
+    an `EdgeIndex`, which knows that, was no faster.
+    """
+    target, source = np.nonzero(np.asarray(geometry.mask))
+    return torch.from_numpy(np.stack([source, target]))
 
 
 def _weights_v1(params: Mapping[str, Any]) -> dict[str, Any]:

@@ -121,10 +121,10 @@ def make_mixer(experiment: Experiment) -> Mixer:
     if router is Attention:
         return partial(TorchAttention, config.width, settings.heads, config.length)
     if router is GraphAttention:
-        from sweeps.pyg_peer import GeometricMixer
+        from sweeps.pyg_peer import GeometricMixer, list_edges
 
-        geometry = experiment.task.geometry()
-        return partial(GeometricMixer, config.width, settings, geometry)
+        edges = list_edges(experiment.task.geometry())
+        return partial(GeometricMixer, config.width, settings, edges)
     from sweeps.transformers_peer import TransformersMixer
 
     return partial(TransformersMixer, router(config.width, settings))
