@@ -8,9 +8,9 @@
 other placements, of a jitted step called from Python, and of PyTorch (eager, vmap and
 compiled), which train the same network from the same parameters on the same batches;
 needs the extra ``parity`` (PyTorch), without which its rows say so. Attention has all
-of these; RWKV-4 and Mamba-1 (layers of transformers) and graph attention (of PyTorch
-Geometric) have the eager one. More counts of members after the first add how time
-grows with them.
+of these, graph attention (layers of PyTorch Geometric) all but the compiled vmap, and
+RWKV-4 and Mamba-1 (of transformers) the eager one. More counts of members after the
+first add how time grows with them.
 
 ``--what=mixing``: forward and backward of one recurrent router against the same router
 through a plain `lax.scan` and transformers' CPU path, where that is installed; time,

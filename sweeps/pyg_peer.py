@@ -1,4 +1,4 @@
-"""Graph attention of PyTorch Geometric, run eagerly: a peer of `onset bench`."""
+"""Graph attention of PyTorch Geometric on a list of edges: a peer of `onset bench`."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -95,16 +95,23 @@ def test_transformers_mixers_train_the_same_members(
     agrees(config, 2, None, tiny)
 
 
-@pytest.mark.parametrize(("hops", "positions"), [(1, "learned"), (2, "none")])
+@pytest.mark.parametrize(
+    ("hops", "positions", "style"),
+    [(2, "none", STYLES[0]), (1, "learned", STYLES[1]), (2, "none", STYLES[2])],
+)
 @pytest.mark.parametrize("config", ["graph_attention", "graph_attention:v2"])
 def test_geometric_layers_train_the_same_members(
-    config: str, hops: int, positions: str, tiny: dict[str, Any]
+    config: str,
+    hops: int,
+    positions: str,
+    style: dict[str, bool] | None,
+    tiny: dict[str, Any],
 ) -> None:
     pytest.importorskip("torch_geometric")
     # Sparse, so that two hops do not reach all nodes and one misses many.
     graph = {"task.nodes": 40, "task.within": 0.2, "task.across": 0.02}
     other = {"task.hops": hops, "model.positions": positions}
-    agrees(config, 0, None, tiny | graph | other)
+    agrees(config, 0, style, tiny | graph | other)
 
 
 def agrees(
@@ -164,6 +171,22 @@ def test_configs_without_a_peer_say_so(
     assert named in why_no_peer(experiment)
     rows = list_programs(experiment, Placement(2, 1))
     assert [row.name for row in rows if row.missing] == [BASE, *FUNCTIONAL]
+
+
+@pytest.mark.parametrize(
+    ("config", "missing"),
+    [
+        ("attention", []),
+        ("rwkv4", list(FUNCTIONAL)),
+        ("graph_attention", ["torch.compile of vmap"]),
+    ],
+)
+def test_rows_that_a_peer_has(
+    config: str, missing: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: name)
+    rows = list_programs(experiment_of(config, {}), Placement(2, 1))
+    assert [row.name for row in rows if row.missing] == missing
 
 
 @pytest.mark.parametrize(
