@@ -7,8 +7,10 @@
 ``--what=sweep``: member-steps per second and memory of a sweep as it runs, of its
 other placements, of a jitted step called from Python, and of PyTorch (eager, vmap and
 compiled), which train the same network from the same parameters on the same batches;
-needs the extra ``parity`` (PyTorch), without which its rows say so. More counts of
-members after the first add how time grows with them.
+needs the extra ``parity`` (PyTorch), without which its rows say so. Attention has all
+of these, graph attention (layers of PyTorch Geometric) all but the compiled vmap, and
+RWKV-4 and Mamba-1 (of transformers) the eager one. More counts of members after the
+first add how time grows with them.
 
 ``--what=mixing``: forward and backward of one recurrent router against the same router
 through a plain `lax.scan` and transformers' CPU path, where that is installed; time,
@@ -23,10 +25,9 @@ from absl import flags
 from ml_collections import ConfigDict, config_flags
 
 from sweeps.bench_mixing import bench_mixing
+from sweeps.bench_programs import build_timed
 from sweeps.bench_sweep import bench_sweep
-from sweeps.experiment import build_experiment
 from sweeps.placement import claim_cores
-from sweeps.settings import find_knob, read_routers
 
 
 class BadInput(ValueError):
@@ -86,7 +87,7 @@ def command(values: flags.FlagValues) -> int:
                 raise ValueError(f"--{name}={path}: no such folder")
         config = one_value(values.config, counts[0], values.steps)
         bench_sweep(
-            build_experiment(config),
+            build_timed(config),
             config,
             counts,
             _command_line(values),
@@ -101,19 +102,11 @@ def command(values: flags.FlagValues) -> int:
 def one_value(config: ConfigDict, members: int, steps: int) -> ConfigDict:
     """The config of members that differ in their seeds alone, for one chunk.
 
-    They have the router's published value of the swept knob where there is one above
-    0, which is all that some peers know; time does not depend on it.
+    All have the least value of the swept knob, on which time does not depend, or that
+    which their peer knows, see `sweeps.bench_programs.build_timed`.
     """
     config = copy.deepcopy(config)
     sweep = config.sweep
-    routers = read_routers(config)
-    declared = {
-        f"{slot}.{name}": knob
-        for slot, (router, _) in routers.items()
-        for name, knob in router.knobs.items()
-    }
-    knob = find_knob(f"sweep.knob={sweep.knob}", sweep.knob, declared)
-    sweep.low = knob.neutral or sweep.low
     sweep.update(seeds=members, data_seeds=1, num=1, high=sweep.low, zero=False)
     sweep.refine.rounds = 0
     config.train.update(steps=steps, warmup=0)

@@ -20,8 +20,7 @@ from pathlib import Path
 
 from ml_collections import ConfigDict
 
-from sweeps.bench_programs import Start, list_programs
-from sweeps.experiment import build_experiment
+from sweeps.bench_programs import Start, build_timed, list_programs
 from sweeps.placement import Placement, claim_cores
 from sweeps.planner import SHARE
 
@@ -73,7 +72,7 @@ def one_line(error: Exception) -> str:
 
 def _measure(config: ConfigDict, planned: Placement, start: Start, name: str) -> Peak:
     claim_cores()
-    programs = list_programs(build_experiment(config), planned)
+    programs = list_programs(build_timed(config), planned)
     (program,) = (one for one in programs if one.name == name)
     try:
         program.load()

@@ -13,11 +13,14 @@ from typing import Any, Protocol
 import jax
 import jax.numpy as jnp
 import numpy as np
+from ml_collections import ConfigDict
 
 from routers.attention import Attention
+from routers.graph_attention import GraphAttention
 from routers.rwkv import RWKV4
 from routers.selective_ssm import SelectiveSSM
-from sweeps.experiment import Experiment
+from sweeps.experiment import Experiment, build_experiment
+from sweeps.grid import Axis, make_grid
 from sweeps.placement import Placement, cores, make_mesh
 from sweeps.planner import compile_chunk
 from sweeps.programs import make_loop, make_members
@@ -28,6 +31,13 @@ WIDTHS = (4, 16)
 """Members at once on each device, beside those of the sweep itself."""
 ONSET = "Onset as swept"
 BASE = "PyTorch eager, one by one"
+LIBRARIES = {
+    RWKV4: "transformers",
+    SelectiveSSM: "transformers",
+    GraphAttention: "torch_geometric",
+}
+"""Of the published layers that are peers; these have no brake, `Attention`'s has."""
+BRAKE = "token.brake"
 FUNCTIONAL = {
     "PyTorch vmap": {"stacked": True, "compiled": False},
     "torch.compile, one by one": {"stacked": False, "compiled": True},
@@ -73,6 +83,20 @@ class Program:
     missing: str = ""
 
 
+def build_timed(config: ConfigDict) -> Experiment:
+    """The experiment of a config of one value, see `sweeps.bench.one_value`.
+
+    Where the peer is a published layer, its members have the value at which the router
+    is that layer, which may be 0: no axis of a config has that alone.
+    """
+    experiment = build_experiment(config)
+    grid, (router, _) = experiment.grid, experiment.routers["token"]
+    if router in LIBRARIES and grid.axis.knob == BRAKE:
+        axis = Axis(BRAKE, (router.knobs["brake"].neutral,))
+        grid = make_grid(axis, config.sweep.seeds, config.sweep.data_seeds)
+    return dataclasses.replace(experiment, grid=grid)
+
+
 def draw_start(experiment: Experiment) -> Start:
     """Initial states and first batches, those that a sweep would have."""
     placement = Placement(1, 1)
@@ -101,12 +125,13 @@ def list_programs(experiment: Experiment, planned: Placement) -> list[Program]:
     rows.append(Program("plain JAX step, one by one", _nothing, plain))
     missing = why_no_peer(experiment)
     eager = functools.partial(_torch, experiment, None)
-    rows.append(Program(BASE, load_torch, eager, missing))
-    if not missing and experiment.routers["token"][0] is not Attention:
-        missing = "transformers' mixers run eagerly"
+    load = functools.partial(load_peer, experiment)
+    rows.append(Program(BASE, load, eager, missing))
+    library = LIBRARIES.get(experiment.routers["token"][0], "")
     for name, style in FUNCTIONAL.items():
         build = functools.partial(_torch, experiment, style)
-        rows.append(Program(name, load_torch, build, missing))
+        reason = missing or why_not_functional(library, **style)
+        rows.append(Program(name, load, build, reason))
     return rows
 
 
@@ -131,22 +156,32 @@ def why_no_peer(experiment: Experiment) -> str:
     if "depth" in experiment.routers:
         return "no peer of a depth slot"
     changed = any(value != knobs[k] for k, value in experiment.fixed.items())
-    if changed or axis.knob != "token.brake":
-        return "no peer of knobs other than token.brake"
+    if changed or axis.knob != BRAKE:
+        return f"no peer of knobs other than {BRAKE}"
     if experiment.model.config.dtype != jnp.float32:
         return "no peer of model.dtype other than float32"
     if router is Attention:
         if settings.rotary or settings.slopes != "uniform":
             return "no peer of rotary attention or of other slopes than uniform"
-    elif router not in (RWKV4, SelectiveSSM):
+    elif router not in LIBRARIES:
         return f"no peer of {router.__name__}"
-    elif not getattr(settings, "token_shift", getattr(settings, "gated", False)):
+    elif not getattr(settings, "token_shift", getattr(settings, "gated", True)):
         return f"no peer of this form of {router.__name__}"
-    elif any(value != 1 for value in axis.values):
-        return "no peer at another brake than 1, the published one"
-    needed = ("torch",) if router is Attention else ("torch", "transformers")
+    elif any(value != knobs[BRAKE] for value in axis.values):
+        return f"no peer at another brake than {knobs[BRAKE]:g}, the published one"
+    needed = {"torch", LIBRARIES.get(router, "torch")}
     if any(importlib.util.find_spec(name) is None for name in needed):
         return "needs PyTorch: pip install 'router-sweeps[parity]'"
+    return ""
+
+
+def why_not_functional(library: str, *, stacked: bool, compiled: bool) -> str:
+    """Why a library's layers do not train in this style; empty where they do."""
+    if library == "transformers":
+        return "transformers' mixers run eagerly"
+    if library == "torch_geometric" and stacked and compiled:
+        # With PyTorch 2.13: the first losses agree and later ones do not, by .01.
+        return "compiled so, PyTorch Geometric's layers train to other losses"
     return ""
 
 
@@ -205,6 +240,14 @@ def load_torch() -> None:
     import torch._dynamo
 
     torch.set_num_threads(cores())
+
+
+def load_peer(experiment: Experiment) -> None:
+    """Imports PyTorch and the library that the peer's layers are of."""
+    load_torch()
+    from sweeps.torch_training import make_mixer
+
+    make_mixer(experiment)
 
 
 def _torch(

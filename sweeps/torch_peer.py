@@ -21,12 +21,22 @@ Mixer = Callable[[], nn.Module]
 class TorchBackbone(nn.Module):
     """The same network as `train.backbone.Backbone` around one mixer a layer."""
 
-    def __init__(self, config: BackboneConfig, mixer: Mixer) -> None:
-        """Makes parameters of the same shapes; `load` gives them values."""
+    def __init__(self, config: BackboneConfig, mixer: Mixer, features: int) -> None:
+        """Makes parameters of the same shapes; `load` gives them values.
+
+        Args:
+          config: of the backbone.
+          mixer: of a layer.
+          features: F of the inputs; 0 for tokens.
+        """
         super().__init__()
         width, layers = config.width, config.layers
         self.learned = config.positions == "learned"
-        self.embedding = nn.Embedding(config.outputs, width)
+        self.embed = (
+            nn.Linear(features, width, bias=False)
+            if features
+            else nn.Embedding(config.outputs, width)
+        )
         if self.learned:
             self.positions = nn.Parameter(torch.zeros(config.length, width))
         self.token_norm = _norms(width, layers)
@@ -40,11 +50,11 @@ class TorchBackbone(nn.Module):
         self.final_norm = nn.LayerNorm(width, EPSILON)
         self.unembed = nn.Linear(width, config.outputs, bias=False)
 
-    def forward(self, tokens: Tensor, targets: Tensor, brake: float | Tensor) -> Tensor:
-        """Mean next-token cross-entropy of tokens ``[B, T]``."""
-        x = self.embedding(tokens)
+    def forward(self, inputs: Tensor, targets: Tensor, brake: float | Tensor) -> Tensor:
+        """Mean cross-entropy of tokens ``[B, T]`` or features ``[B, T, F]``."""
+        x = self.embed(inputs)
         if self.learned:
-            x = x + self.positions[: tokens.shape[1]]
+            x = x + self.positions[: inputs.shape[1]]
         for layer, mixer in enumerate(self.token):
             x = x + mixer(self.token_norm[layer](x), brake)
             if len(self.mlp):
@@ -56,8 +66,9 @@ class TorchBackbone(nn.Module):
 
     def load(self, params: Mapping[str, Any]) -> None:
         """Takes the parameters of a `Backbone` whose router is the mixer's."""
+        tokens = "embedding" in params
         weights = {
-            "embedding.weight": params["embedding"],
+            "embed.weight": params["embedding"] if tokens else params["encoder"].T,
             "unembed.weight": params["unembed"]["kernel"].T,
             **_norm("final_norm", params["final_norm"]),
         }

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, grad_and_value, stack_module_state, vmap
 
 from routers.attention import Attention
+from routers.graph_attention import GraphAttention
 from sweeps.bench_programs import take_row
 from sweeps.experiment import Experiment
 from sweeps.torch_peer import Mixer, TorchAttention, TorchBackbone
@@ -94,27 +95,39 @@ def make_peer(
       experiment: with a peer, see `sweeps.bench_programs.why_no_peer`.
       style: of `FunctionalPeer`; None is eager.
       params: of the backbone, NumPy ``[M]``.
-      batches: inputs and targets ``[steps, B, T]``.
+      batches: inputs, tokens ``[steps, B, T]`` or features ``[steps, B, T, F]``, and
+        targets ``[steps, B, T]``.
     """
-    config = experiment.model.config
-    router, settings = experiment.routers["token"]
+    inputs, targets = (torch.tensor(part) for part in batches)
+    features = inputs.shape[-1] if inputs.is_floating_point() else 0
+    mixer = make_mixer(experiment)
     models = []
-    mixer: Mixer
     for member, _ in enumerate(experiment.grid.value):
-        if router is Attention:
-            mixer = partial(TorchAttention, config.width, settings.heads, config.length)
-        else:
-            from sweeps.transformers_peer import TransformersMixer
-
-            mixer = partial(TransformersMixer, router(config.width, settings))
-        model = TorchBackbone(config, mixer)
+        model = TorchBackbone(experiment.model.config, mixer, features)
         model.load(take_row(params, member))
         models.append(model)
     brakes = [float(value) for value in experiment.grid.swept]
-    parts = (torch.tensor(part).long() for part in batches)
-    steps = list(zip(*parts, strict=True))
+    if not features:
+        inputs = inputs.long()
+    steps = list(zip(inputs, targets.long(), strict=True))
     common = models, brakes, steps, experiment.optimizer, experiment.learning_rate
     return EagerPeer(*common) if style is None else FunctionalPeer(*common, **style)
+
+
+def make_mixer(experiment: Experiment) -> Mixer:
+    """Makes one layer's mixer; imports the library that it is of."""
+    config = experiment.model.config
+    router, settings = experiment.routers["token"]
+    if router is Attention:
+        return partial(TorchAttention, config.width, settings.heads, config.length)
+    if router is GraphAttention:
+        from sweeps.pyg_peer import GeometricMixer, list_edges
+
+        edges = list_edges(experiment.task.geometry())
+        return partial(GeometricMixer, config.width, settings, edges)
+    from sweeps.transformers_peer import TransformersMixer
+
+    return partial(TransformersMixer, router(config.width, settings))
 
 
 State = tuple[dict[str, Tensor], dict[str, Tensor], dict[str, Tensor], Tensor]

@@ -13,18 +13,21 @@ import pytest
 from sweeps import bench
 from sweeps.bench_programs import (
     BASE,
+    BRAKE,
     FUNCTIONAL,
     ONSET,
     ChunkTrainer,
     PlainLoop,
     Start,
+    build_timed,
     draw_start,
     list_programs,
     placements,
     take_row,
     why_no_peer,
 )
-from sweeps.experiment import Experiment, build_experiment
+from sweeps.experiment import Experiment
+from sweeps.grid import Axis
 from sweeps.main import parse
 from sweeps.placement import Placement
 
@@ -37,9 +40,10 @@ TOLERANCE = {"rtol": 1e-4, "atol": 1e-4}
 def experiment_of(config: str, tiny: dict[str, Any], **settings: Any) -> Experiment:
     overrides = tiny | {"sweep.low": 0.5, "train.warmup": 3} | settings
     flags = [f"--config.{key}={value}" for key, value in overrides.items()]
-    path = f"--config={ROOT}/configs/{config}.py"
+    name, *preset = config.split(":")
+    path = ":".join([f"--config={ROOT}/configs/{name}.py", *preset])
     values, _ = parse(bench, "bench", [path, *flags])
-    return build_experiment(bench.one_value(values.config, MEMBERS, STEPS))
+    return build_timed(bench.one_value(values.config, MEMBERS, STEPS))
 
 
 @functools.cache
@@ -91,6 +95,25 @@ def test_transformers_mixers_train_the_same_members(
     agrees(config, 2, None, tiny)
 
 
+@pytest.mark.parametrize(
+    ("hops", "positions", "style"),
+    [(2, "none", STYLES[0]), (1, "learned", STYLES[1]), (2, "none", STYLES[2])],
+)
+@pytest.mark.parametrize("config", ["graph_attention", "graph_attention:v2"])
+def test_geometric_layers_train_the_same_members(
+    config: str,
+    hops: int,
+    positions: str,
+    style: dict[str, bool] | None,
+    tiny: dict[str, Any],
+) -> None:
+    pytest.importorskip("torch_geometric")
+    # Sparse, so that two hops do not reach all nodes and one misses many.
+    graph = {"task.nodes": 40, "task.within": 0.2, "task.across": 0.02}
+    other = {"task.hops": hops, "model.positions": positions}
+    agrees(config, 0, style, tiny | graph | other)
+
+
 def agrees(
     config: str, mlp: int, style: dict[str, bool] | None, tiny: dict[str, Any]
 ) -> None:
@@ -132,7 +155,8 @@ def test_placements_differ_and_fit() -> None:
 @pytest.mark.parametrize(
     ("config", "settings", "named"),
     [
-        ("graph_attention", {}, "GraphAttention"),
+        ("retention", {}, "Retention"),
+        ("graph_attention", {"knobs.token.null_sink": 1.0}, "token.brake"),
         ("depth_attention", {}, "depth"),
         ("attention", {"router.rotary": True}, "rotary"),
         ("attention", {"model.dtype": "bfloat16"}, "dtype"),
@@ -149,12 +173,58 @@ def test_configs_without_a_peer_say_so(
     assert [row.name for row in rows if row.missing] == [BASE, *FUNCTIONAL]
 
 
-def test_without_torch_the_rows_say_what_to_install(
-    tiny: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("config", "missing"),
+    [
+        ("attention", []),
+        ("rwkv4", list(FUNCTIONAL)),
+        ("graph_attention", ["torch.compile of vmap"]),
+    ],
+)
+def test_rows_that_a_peer_has(
+    config: str, missing: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    experiment = experiment_of("attention", tiny)
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: name)
+    rows = list_programs(experiment_of(config, {}), Placement(2, 1))
+    assert [row.name for row in rows if row.missing] == missing
+
+
+@pytest.mark.parametrize(
+    ("config", "missing"),
+    [
+        ("attention", "torch"),
+        ("rwkv4", "transformers"),
+        ("graph_attention", "torch_geometric"),
+    ],
+)
+def test_without_its_library_the_rows_say_what_to_install(
+    config: str, missing: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    experiment = experiment_of(config, {})
+    found: set[str] = {"torch", "transformers", "torch_geometric"} - {missing}
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: name if name in found else None
+    )
     assert "router-sweeps[parity]" in why_no_peer(experiment)
+    found.add(missing)
+    assert not why_no_peer(experiment)
+
+
+@pytest.mark.parametrize(
+    ("config", "value"),
+    [("attention", 0.5), ("rwkv4", 1.0), ("graph_attention", 0.0)],
+)
+def test_members_have_the_brake_that_their_peer_knows(
+    config: str, value: float
+) -> None:
+    experiment = experiment_of(config, {})
+    assert experiment.grid.axis == Axis(BRAKE, (value,))
+    np.testing.assert_array_equal(experiment.grid.swept, np.full(MEMBERS, value))
+    stronger = dataclasses.replace(experiment.grid, axis=Axis(BRAKE, (2.0,)))
+    refused = "another brake" in why_no_peer(
+        dataclasses.replace(experiment, grid=stronger)
+    )
+    assert refused == (config != "attention")
 
 
 def test_members_start_alike(tiny: dict[str, Any]) -> None:

@@ -23,9 +23,7 @@ SMALL = ["--members=2", "--steps=2"]
 
 
 def bench(config: str, tiny: dict[str, Any], *flags: str) -> int:
-    graph = config == "graph_attention"
-    settings = {"model.width": 16, "task.nodes": 20} if graph else tiny
-    overrides = [f"--config.{key}={value}" for key, value in settings.items()]
+    overrides = [f"--config.{key}={value}" for key, value in tiny.items()]
     return main(["bench", f"--config={CONFIGS}/{config}.py", *overrides, *flags])
 
 
@@ -71,11 +69,11 @@ def test_writes_both_tables_and_the_figure(
 def test_a_config_without_a_peer_still_has_its_rows(
     tiny: dict[str, Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert bench("graph_attention", tiny, *SMALL) == 0
+    assert bench("retention", tiny, *SMALL) == 0
     out = " ".join(capsys.readouterr().out.split())
     assert ONSET in out
     assert "no ratios" in out
-    assert "no peer of GraphAttention" in out
+    assert "no peer of Retention" in out
 
 
 def test_a_program_that_fails_is_a_row(
