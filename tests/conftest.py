@@ -26,7 +26,7 @@ def pytest_configure(config: pytest.Config) -> None:
 def share_compiled(config: pytest.Config) -> None:
     """What one test has compiled, others read, in all workers and their processes.
 
-    The folder is this run's own: no earlier run takes part and no trace is left at home.
+    The folder is this run's own: no earlier run takes part, nothing is left behind.
     """
     folder = tempfile.mkdtemp(prefix="onset-tests-")
     config.add_cleanup(functools.partial(shutil.rmtree, folder, ignore_errors=True))
