@@ -17,7 +17,8 @@ from sweeps.main import main
 from sweeps.stopping import STOPPED
 
 ROOT = Path(__file__).parents[1]
-LONG = {"train.steps": 300, "eval.points": 100}  # with chunks of the short one's size
+LONG = {"train.steps": 3000, "eval.points": 100}
+SHORT_CHUNKS = {"train.steps": 300, "eval.points": 100}  # compiled for `tiny` already
 
 ONE_CORE = """
 import os, sys
@@ -113,7 +114,7 @@ def test_two_processes_agree_with_one(tiny: dict[str, Any], tmp_path: Path) -> N
 def test_asked_to_stop_both_save_and_one_process_goes_on(
     tiny: dict[str, Any], tmp_path: Path
 ) -> None:
-    settings = tiny | LONG
+    settings = tiny | SHORT_CHUNKS
     with Pair(tmp_path / "sweep", settings) as pair:
         pair.until_saved(2)
         pair.processes[1].send_signal(signal.SIGTERM)
