@@ -1,22 +1,41 @@
 """All tests run on two host devices, as a sweep on two cores does."""
 
+import functools
 import os
+import shutil
+import tempfile
 from typing import Any
 
 import pytest
 
 
-def pytest_configure() -> None:
-    """Sets up the devices; before any test module loads JAX."""
+def pytest_configure(config: pytest.Config) -> None:
+    """Sets up devices and compile cache; before any test module loads JAX."""
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as `sweeps.main` does
     # Most of a test's time is compiling; what it compiles runs for milliseconds.
     os.environ["XLA_FLAGS"] = " ".join(
         [os.environ.get("XLA_FLAGS", ""), "--xla_backend_optimization_level=0"]
     ).strip()
-    os.environ["JAX_ENABLE_COMPILATION_CACHE"] = "false"  # leave no trace at home
+    if not hasattr(config, "workerinput"):  # workers inherit what their parent sets
+        share_compiled(config)
     from sweeps.placement import claim_cores
 
     claim_cores(2)
+
+
+def share_compiled(config: pytest.Config) -> None:
+    """What one test has compiled, others read, in all workers and their processes.
+
+    The folder is this run's own: no earlier run takes part, nothing is left behind.
+    """
+    folder = tempfile.mkdtemp(prefix="onset-tests-")
+    config.add_cleanup(functools.partial(shutil.rmtree, folder, ignore_errors=True))
+    os.environ |= {
+        "JAX_ENABLE_COMPILATION_CACHE": "true",
+        "JAX_COMPILATION_CACHE_DIR": folder,
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+        "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+    }
 
 
 @pytest.fixture(scope="session")

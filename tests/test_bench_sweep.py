@@ -106,7 +106,10 @@ def tiny_config(tiny: dict[str, Any]) -> ConfigDict:
     return one_value(config, 2, 2)
 
 
-def test_memory_of_a_process_of_its_own(tiny: dict[str, Any]) -> None:
+def test_memory_of_a_process_of_its_own(
+    tiny: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("JAX_ENABLE_COMPILATION_CACHE", "false")  # it is to compile
     config = tiny_config(tiny)
     start, planned = draw_start(build_experiment(config)), Placement(1, 1)
     peak = peak_memory(config, planned, start, f"{ONSET}, 1 × 1")

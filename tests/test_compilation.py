@@ -1,6 +1,9 @@
-"""Where compiled programs are kept, and where they are not."""
+"""What a sweep compiles is kept where the user says, else in the home directory."""
 
 import collections
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,44 +13,71 @@ import pytest
 from sweeps import compilation
 from sweeps.compilation import SPARE_BYTES, keep_compiled
 
-FOLDER = "jax_compilation_cache_dir"
-LIMITS = (
+ROOT = Path(__file__).parents[1]
+COMPILE = """
+import jax
+from sweeps.compilation import keep_compiled
+keep_compiled()
+jax.jit(lambda x: x + 1)(1.0)
+"""
+
+
+@pytest.mark.parametrize(
+    ("places", "kept"),
+    [
+        ({"JAX_COMPILATION_CACHE_DIR": "given", "XDG_CACHE_HOME": "home"}, "given"),
+        ({"XDG_CACHE_HOME": "home"}, "home/onset"),
+        ({"HOME": "."}, ".cache/onset"),
+    ],
+)
+def test_small_programs_are_kept(
+    places: dict[str, str], kept: str, tmp_path: Path
+) -> None:
+    # In a process of its own: this one has its cache.
+    others = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("JAX_", "XDG_"))
+    }
+    absolute = {name: str(tmp_path / place) for name, place in places.items()}
+    command = [sys.executable, "-c", COMPILE]
+    env = others | {"PYTHONPATH": str(ROOT)} | absolute
+    subprocess.run(command, env=env, check=True, capture_output=True)
+    assert any(path.name.endswith("-cache") for path in (tmp_path / kept).iterdir())
+    assert list(tmp_path.iterdir()) == [tmp_path / kept.split("/")[0]]
+
+
+Usage = collections.namedtuple("Usage", "total used free")
+SETTINGS = (
+    "jax_compilation_cache_dir",
     "jax_persistent_cache_min_compile_time_secs",
     "jax_persistent_cache_min_entry_size_bytes",
 )
-Usage = collections.namedtuple("Usage", "total used free")
 
 
-@pytest.fixture(autouse=True)
-def unchanged() -> Iterator[None]:
-    before = {name: jax.config.values[name] for name in (FOLDER, *LIMITS)}
-    jax.config.update(FOLDER, None)
+@pytest.fixture
+def without_cache() -> Iterator[None]:
+    before = {name: jax.config.values[name] for name in SETTINGS}
+    jax.config.update(SETTINGS[0], None)
     yield
     for name, value in before.items():
         jax.config.update(name, value)
 
 
-def test_in_the_users_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    keep_compiled()
-    assert jax.config.values[FOLDER] == str(tmp_path / "onset")
-    jax.config.update(FOLDER, "/the/users/own")
-    keep_compiled()
-    assert jax.config.values[FOLDER] == "/the/users/own"
-
-
+@pytest.mark.usefixtures("without_cache")
 def test_nowhere_without_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     full = Usage(1e12, 1e12, SPARE_BYTES - 1)
     monkeypatch.setattr(compilation.shutil, "disk_usage", lambda _: full)
     keep_compiled()
-    assert jax.config.values[FOLDER] is None
+    assert jax.config.values[SETTINGS[0]] is None
 
 
+@pytest.mark.usefixtures("without_cache")
 def test_nowhere_without_a_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "file").touch()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     keep_compiled()
-    assert jax.config.values[FOLDER] is None
+    assert jax.config.values[SETTINGS[0]] is None

@@ -1,5 +1,7 @@
 """Every router satisfies the contract, and the contract catches those that do not."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import pytest
@@ -77,6 +79,13 @@ class BranchesOnBrake(Attention):
         return super().mix(features, geometry, knobs)
 
 
+@functools.cache
+def details_of(broken: type[Attention]) -> dict[str, str]:
+    config = AttentionConfig(heads=2, init_scale=0.5)
+    findings = examine(broken(width=8, config=config))
+    return {finding.check: finding.detail for finding in findings}
+
+
 @pytest.mark.parametrize(
     ("broken", "check"),
     [
@@ -91,9 +100,7 @@ class BranchesOnBrake(Attention):
 def test_broken_routers_are_caught_with_a_reason(
     broken: type[Attention], check: str
 ) -> None:
-    config = AttentionConfig(heads=2, init_scale=0.5)
-    findings = examine(broken(width=8, config=config))
-    details = {finding.check: finding.detail for finding in findings}
+    details = details_of(broken)
     assert details[check]
     assert "\n" not in details[check]
 

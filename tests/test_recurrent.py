@@ -47,6 +47,14 @@ PLAIN = ["rwkv4", "retention", "gla", "rwkv6"]
 PROGRAMS: dict[Any, Any] = {}
 
 
+@functools.cache
+def initialize(router: Any) -> Any:
+    """Compiled; parameters do not depend on the length, routing's cost does."""
+    x = jnp.zeros((1, 2, WIDTH))
+    arguments = (x, causal_geometry(2), neutral_knobs(router))
+    return jax.jit(lambda key: router.init(key, *arguments))
+
+
 def build(
     name: str, length: int, seed: int = 0, dtype: Any = jnp.float32, batch: int = 1
 ) -> Any:
@@ -55,8 +63,7 @@ def build(
     config = dataclasses.replace(config, init_scale=0.4, dtype=dtype)
     router = kind(width=WIDTH, config=config)
     x = jax.random.normal(jax.random.key(seed), (batch, length, WIDTH))
-    arguments = (x, causal_geometry(length), neutral_knobs(router))
-    params = router.init(jax.random.key(seed + 1), *arguments)["params"]
+    params = initialize(router)(jax.random.key(seed + 1))["params"]
     keys = jax.random.split(jax.random.key(seed + 2), len(params))
     params = {
         name: value + 0.2 * jax.random.normal(key, value.shape)
@@ -193,7 +200,6 @@ def test_slow_decays_stay_exact_over_4096_steps() -> None:
 def test_values_and_gradients_are_finite_at_4096(name: str, dtype: Any) -> None:
     router, params, x = build(name, length=4096, dtype=dtype)
 
-    @jax.jit
     def loss(params: Any, brake: float, x: Any) -> Any:
         knobs = neutral_knobs(router) | {"brake": brake}
 

@@ -4,7 +4,7 @@ import dataclasses
 import io
 import shutil
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +12,11 @@ import jax
 import numpy as np
 import pytest
 from damage import flip
-from jax.experimental.compilation_cache import compilation_cache
 from ml_collections import ConfigDict
 from rich.console import Console
 
 from configs import attention
 from sweeps import session
-from sweeps.compilation import keep_compiled
 from sweeps.criterion import Snapshot
 from sweeps.experiment import build_experiment
 from sweeps.grid import Grid
@@ -67,33 +65,11 @@ class StopAfter:
             signal.raise_signal(self.number)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The same programs are compiled once, as on a user's machine."""
-    folder = tmp_path_factory.mktemp("cache")
-    settings = {
-        "jax_enable_compilation_cache": True,
-        "jax_compilation_cache_dir": str(folder),
-    }
-    before = {name: getattr(jax.config, name) for name in settings}
-    for name, value in settings.items():
-        jax.config.update(name, value)
-    compilation_cache.reset_cache()
-    keep_compiled()
-    yield folder
-    for name, value in before.items():
-        jax.config.update(name, value)
-    compilation_cache.reset_cache()
-
-
 @pytest.fixture(scope="module")
-def whole(
-    tiny: dict[str, Any], tmp_path_factory: pytest.TempPathFactory, cache: Path
-) -> Path:
+def whole(tiny: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
     workdir = tmp_path_factory.mktemp("whole") / "sweep"
     sweep(configure(tiny), workdir, quiet())
     assert not list(workdir.glob("checkpoints/turn-*"))
-    assert list(cache.iterdir())
     return workdir
 
 
