@@ -17,6 +17,7 @@ from flax import struct
 from routers import state_space
 from routers.base import Array
 from routers.decay import segment_sums, signed_shares
+from routers.scaling import by_channel, by_position
 from routers.segments import scan_segments
 
 CHUNK = 32
@@ -65,17 +66,21 @@ def continued_scan(factors: Factors, value: Array, state: Array) -> tuple[Array,
     """`selective_scan` from a state on, every step stored, and the state after it.
 
     The loop itself multiplies and adds: factors are made before it and states read
-    after it, all steps at once. Sums over N are written out, as XLA's CPU reductions
-    of broadcast products took three quarters of a step.
+    after it, all steps at once. Sums over N are written out and other
+    sums are products (`routers.scaling`), as XLA's CPU reductions of broadcast products
+    took three quarters of a step.
     """
     source = factors.written * value.astype(jnp.float32)
     step, source, write, read = (
         jnp.moveaxis(part, 1, 0)
         for part in (factors.step, source, factors.write, factors.read)
     )
-    writes, reads = (jnp.unstack(part[..., None], axis=-2) for part in (write, read))
-    decay = jnp.stack([jnp.exp(rate * step) for rate in factors.rate], axis=2)
-    added = jnp.stack([write * source for write in writes], axis=2)  # [S, B, N, H, P]
+    writes, reads = (jnp.unstack(part, axis=-1) for part in (write, read))
+    # [S, B, N, H, P] both.
+    decay = jnp.stack(
+        [jnp.exp(by_channel(step, rate)) for rate in factors.rate], axis=2
+    )
+    added = jnp.stack([by_position(source, write) for write in writes], axis=2)
 
     def advance(state: Array, now: tuple[Array, Array]) -> tuple[Array, Array]:
         decay, added = now
@@ -83,8 +88,7 @@ def continued_scan(factors: Factors, value: Array, state: Array) -> tuple[Array,
         return state, state
 
     state, states = jax.lax.scan(advance, state, (decay, added))
-    products = map(jnp.multiply, reads, jnp.unstack(states, axis=2))
-    y = functools.reduce(jnp.add, products)
+    y = functools.reduce(jnp.add, map(by_position, jnp.unstack(states, axis=2), reads))
     return jnp.moveaxis(y, 0, 1), state
 
 

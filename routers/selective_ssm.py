@@ -32,6 +32,7 @@ from flax import struct
 from routers import state_space
 from routers.base import Array, Geometry, Knob, Knobs, Router, Routing, head_norms
 from routers.decay import require_whole_sequences
+from routers.scaling import by_channel
 from routers.segments import scan_segments
 from routers.selective_scan import (
     Factors,
@@ -235,7 +236,7 @@ class SelectiveSSM(Router):
         value = features.value.astype(jnp.float32)
         skip = self.skip.reshape(value.shape[2:])
         # The sum may be undamped: it stays float32 until the gate has been applied.
-        y = (mixed + skip * value).reshape(batch, length, -1)
+        y = (mixed + by_channel(value, skip)).reshape(batch, length, -1)
         if features.gate is not None:
             y = y * jax.nn.silu(features.gate.astype(jnp.float32))
         dtype = self.config.dtype

@@ -24,6 +24,7 @@ import jax
 import jax.numpy as jnp
 
 from routers.base import Array, Knob
+from routers.scaling import by_channel
 
 KNOBS: Mapping[str, Knob] = {
     "brake": Knob(
@@ -58,7 +59,7 @@ def causal_convolution(x: Array, kernel: Array, bias: Array) -> Array:
     window, length = kernel.shape[0], x.shape[1]
     padded = jnp.pad(x, ((0, 0), (window - 1, 0), (0, 0)))
     # A sum of shifted copies: a window of 4 is too short to pay for a convolution.
-    shifted = (padded[:, w : w + length] * kernel[None, None, w] for w in range(window))
+    shifted = (by_channel(padded[:, w : w + length], kernel[w]) for w in range(window))
     return sum(shifted, start=jnp.broadcast_to(bias, x.shape))
 
 
