@@ -86,6 +86,7 @@ def run_session(
     tracker: Tracker = NoTracker()
     if is_first():
         tracker = open_tracker(config, experiment, workdir, mark)
+    barrier("compiled")  # another process may have more to compile
     with Stopping() as stopping:
         training = time.monotonic()
         try:

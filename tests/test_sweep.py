@@ -62,7 +62,7 @@ def test_everything_promised_is_left(done: tuple) -> None:
     assert manifest["complete"]
     assert manifest["config"]["train"]["steps"] == 6
     assert len(manifest["members"]) == 6
-    assert manifest["placement"] == {"devices": 2, "width": 1}
+    assert manifest["placement"] == {"devices": 2, "width": 1, "data": 1}
     assert not list(workdir.glob(".*.tmp"))
 
 
