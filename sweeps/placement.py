@@ -4,8 +4,8 @@ Devices are a mesh of two axes, members x data: those along the second share eve
 batch of the same members, which is of use where there are fewer members than devices
 or a batch does not fit one.
 
-On a CPU every core becomes a device of its own with single-threaded arithmetic: a
-small network keeps one core busy and cannot use two.
+On a CPU every core becomes a device of its own: a small network keeps one core busy
+and cannot use two.
 """
 
 import contextlib
@@ -60,6 +60,8 @@ def cores() -> int:
 
 def claim_cores(count: int | None = None) -> None:
     """Asks for one single-threaded host device per core; before JAX's first use.
+
+    Of jaxlib 0.10 large products use cores that other devices leave idle all the same.
 
     Settings the user made in ``XLA_FLAGS`` win, and a process that has used JAX
     already keeps its devices. Other platforms ignore it.
