@@ -66,9 +66,8 @@ def continued_scan(factors: Factors, value: Array, state: Array) -> tuple[Array,
     """`selective_scan` from a state on, every step stored, and the state after it.
 
     The loop itself multiplies and adds: factors are made before it and states read
-    after it, all steps at once. Sums over N are written out and other
-    sums are products (`routers.scaling`), as XLA's CPU reductions of broadcast products
-    took three quarters of a step.
+    after it, all steps at once. Sums over N are written out and other sums are products
+    (`routers.scaling`), as XLA's CPU reductions took three quarters of a step.
     """
     source = factors.written * value.astype(jnp.float32)
     step, source, write, read = (

@@ -61,7 +61,7 @@ def cores() -> int:
 def claim_cores(count: int | None = None) -> None:
     """Asks for one single-threaded host device per core; before JAX's first use.
 
-    Of jaxlib 0.10 large products use cores that other devices leave idle all the same.
+    Large products use cores that other devices leave idle all the same (jaxlib 0.10).
 
     Settings the user made in ``XLA_FLAGS`` win, and a process that has used JAX
     already keeps its devices. Other platforms ignore it.

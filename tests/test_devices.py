@@ -43,7 +43,7 @@ run("members")
 run("members x data", **{"sweep.data": 4})
 session.Stopping.check = stop
 try:
-    run("stopped")
+    run("stopped", **{"sweep.data": 2})
 except Stopped:
     print("stopped")
 """
@@ -109,7 +109,7 @@ def test_two_devices_end_what_eight_began(
     workdir = on_eight / "stopped"
     assert not (workdir / "onset.json").exists()
     assert list(workdir.glob("checkpoints/turn-0000/*.npz"))
-    sweep(configure(settings), workdir)
+    sweep(configure(settings | {"sweep.data": 2}), workdir)
     np.testing.assert_allclose(values(workdir), on_two, rtol=1e-4, atol=1e-5)
 
 
