@@ -20,8 +20,10 @@ from sweeps.criterion import Snapshot
 from sweeps.experiment import Experiment, router_name
 from sweeps.grid import Grid
 
+CURVE = "curve"
+"""Name and job type of the run of the whole sweep."""
 MOST_MEMBER_RUNS = 256
-"""Above it only the curve run: each run costs 70 ms and three file descriptors."""
+"""Above it only the curve run: each run costs 16 ms and three file descriptors."""
 
 
 class Tracker(Protocol):
@@ -77,7 +79,7 @@ class WandbTracker:
         """Opens the curve run; members' runs open as they begin to train."""
         self._names, self._config = names, config.to_dict()
         self._experiment, self._router = experiment, router_name(config)
-        self._curve = self._open("curve", "curve", self._config)
+        self._curve = self._open(CURVE, CURVE, self._config)
         knob = experiment.grid.axis.knob
         self._curve.define_metric(knob)
         self._curve.define_metric("onset/*", step_metric=knob)
@@ -112,6 +114,8 @@ class WandbTracker:
                 disable_git=True,
                 x_disable_stats=True,
                 x_disable_meta=True,
+                # Of the curve alone: listing packages takes 80 ms a run.
+                x_save_requirements=job_type == CURVE,
             ),
         )
 
