@@ -26,6 +26,7 @@ one compiled program serves every value, and initialisation never depends on the
 """
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, ClassVar, NamedTuple
 
 import flax.linen as nn
@@ -53,6 +54,7 @@ class Geometry(struct.PyTreeNode):
     kind: str = struct.field(pytree_node=False)
 
 
+@partial(jax.jit, static_argnums=0)
 def causal_geometry(length: int) -> Geometry:
     """Geometry of a sequence: each position reads itself and its past.
 

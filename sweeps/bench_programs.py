@@ -23,8 +23,7 @@ from sweeps.experiment import Experiment, build_experiment
 from sweeps.grid import Axis, make_grid
 from sweeps.placement import Placement, cores, make_mesh
 from sweeps.planner import compile_chunk
-from sweeps.programs import make_loop, make_members
-from train.loop import DATA, seed_keys, stream_key
+from sweeps.programs import data_streams, make_loop, make_members
 from train.step import TrainState, draw_batches, make_optimizer, train_step
 
 WIDTHS = (4, 16)
@@ -102,7 +101,7 @@ def draw_start(experiment: Experiment) -> Start:
     placement = Placement(1, 1)
     loop = make_loop(experiment, placement, make_mesh(placement))
     members = make_members(experiment, np.arange(experiment.grid.members))
-    streams = seed_keys(stream_key(experiment.seed, DATA), jnp.arange(1))
+    streams = data_streams(experiment)
     draw = jax.jit(draw_batches, static_argnums=(3, 4))
     batches = draw(experiment.task, streams, 0, experiment.steps, experiment.batch)
     states = jax.jit(loop.init)(members, experiment.task)

@@ -123,7 +123,7 @@ def build_experiment(config: ConfigDict) -> Experiment:
     task = read_task(config)
     _check_shares(sweep.data, task, config.train.batch)
     slot = sweep.knob.split(".")[0]
-    kind = _check_kinds(routers, slot, task.geometry().kind)
+    kind = _check_kinds(routers, slot, jax.eval_shape(task.geometry).kind)
     criterion = config.criterion
     train = config.train
     refine = sweep.refine

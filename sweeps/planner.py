@@ -11,14 +11,12 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from sweeps.experiment import Experiment
 from sweeps.placement import Placement, make_mesh, place, replicate
 from sweeps.processes import slowest
-from sweeps.programs import first_step, make_loop, make_members
-from train.loop import DATA, seed_keys, stream_key
+from sweeps.programs import data_streams, first_step, make_loop, make_members
 from train.step import TrainState
 
 FACTOR = 4
@@ -137,8 +135,7 @@ def compile_chunk(
     rows = np.arange(placement.padded(members)) % experiment.grid.members
     ready = place(mesh, make_members(experiment, rows))
     task = replicate(mesh, experiment.task)
-    seeds = jnp.arange(experiment.grid.data_seed.max() + 1)
-    streams = replicate(mesh, seed_keys(stream_key(experiment.seed, DATA), seeds))
+    streams = replicate(mesh, data_streams(experiment))
     states = jax.jit(loop.init)(ready, task)
     arguments = ready, task, streams, first_step(mesh, 0)
     chunk = jax.jit(loop.chunk, donate_argnums=0).lower(states, *arguments).compile()

@@ -1,7 +1,9 @@
 """A sweep's programs, compiled before the first step; its last one meanwhile."""
 
 import dataclasses
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import jax
@@ -15,22 +17,22 @@ from routers.signature.full import GRAPH
 from routers.signature.nulls import Variant
 from sweeps.experiment import Experiment
 from sweeps.placement import MEMBERS, Placement, make_spread, replicate
-from train.loop import EVALUATION, INIT, Loop, seed_keys, stream_key
+from train.loop import DATA, EVALUATION, INIT, Loop, seed_keys, stream_key
 from train.step import Member, make_optimizer
 from train.tasks.rewiring import rewire
 
 
 class Later:
-    """A program that a thread compiles, once it is told to or needed."""
+    """A program that a thread traces and compiles, once it is told to or needed."""
 
-    def __init__(self, lowered: Any) -> None:
-        self._lowered = lowered
+    def __init__(self, build: Callable[[], Any]) -> None:
+        self._build = build
         self._compiled: Future[Any] | None = None
 
     def start(self) -> Future[Any]:
         """Compiles while the caller does something else."""
         if self._compiled is None:
-            self._compiled = ThreadPoolExecutor(1).submit(self._lowered.compile)
+            self._compiled = ThreadPoolExecutor(1).submit(self._build)
         return self._compiled
 
     def result(self) -> Any:
@@ -80,38 +82,64 @@ def compile_programs(
         lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding),
         jax.eval_shape(loop.init, members, task),
     )
-    first = first_step(mesh, 0)
-    init = jax.jit(loop.init).lower(members, task)
-    chunk = jax.jit(loop.chunk, donate_argnums=0).lower(
-        states, members, task, streams, first
-    )
-    measure = jax.jit(loop.measure).lower(
-        states, members, task, batch, replicate(mesh, jnp.asarray(True))
-    )
-    diagnose = None
-    if diagnosis:
-        variants, shared = diagnosis
-        diagnose = jax.jit(loop.diagnose, static_argnums=0).lower(
-            variants, (states.params,) * 3, members, task, shared
+    first, complete = first_step(mesh, 0), replicate(mesh, jnp.asarray(True))
+    with ThreadPoolExecutor() as pool:
+        # The longest first; while it compiles, the next are traced.
+        chunk = jax.jit(loop.chunk, donate_argnums=0).lower(
+            states, members, task, streams, first
         )
+        chunk_compiled = pool.submit(chunk.compile)
+        measure = jax.jit(loop.measure).lower(states, members, task, batch, complete)
+        measure_compiled = pool.submit(measure.compile)
+        init_compiled = pool.submit(jax.jit(loop.init).lower(members, task).compile)
+
+    def build_diagnosis() -> Any:
+        assert diagnosis
+        variants, shared = diagnosis
+        params = (states.params,) * 3
+        traced = jax.jit(loop.diagnose, static_argnums=0)
+        return traced.lower(variants, params, members, task, shared).compile()
+
     return Programs(
-        # One after another: the compiler already uses all cores.
-        init.compile(),
-        chunk.compile(),
-        measure.compile(),
-        Later(diagnose) if diagnose else None,
+        init_compiled.result(),
+        chunk_compiled.result(),
+        measure_compiled.result(),
+        Later(build_diagnosis) if diagnosis else None,
     )
 
 
-def diagnosis_inputs(
-    experiment: Experiment, batch: tuple[Array, Array]
-) -> tuple[Geometry, Array, Array]:
+def data_streams(experiment: Experiment) -> Array:
+    """PRNG keys of the data streams ``[streams]``."""
+    streams = np.arange(experiment.grid.data_seed.max() + 1)
+    return seed_keys(experiment.seed, DATA, streams)
+
+
+def held_out(experiment: Experiment) -> tuple[Array, Array]:
+    """Inputs and targets of every measurement."""
+    inputs, targets, _ = _draw_evaluation(
+        experiment.task, experiment.seed, experiment.sequences
+    )
+    return inputs, targets
+
+
+def diagnosis_inputs(experiment: Experiment) -> tuple[Geometry, Array, Array]:
     """The rewired geometry, inputs and PRNG key of a diagnosis."""
     geometry = experiment.task.geometry()
     if experiment.kind == GRAPH:
         geometry = rewire(geometry, experiment.seed)
-    key = jax.random.fold_in(stream_key(experiment.seed, EVALUATION), 1)
-    return geometry, batch[0][: experiment.diagnosed], key
+    inputs, _, key = _draw_evaluation(
+        experiment.task, experiment.seed, experiment.sequences
+    )
+    return geometry, inputs[: experiment.diagnosed], key
+
+
+@partial(jax.jit, static_argnums=(1, 2))
+def _draw_evaluation(
+    task: Any, seed: int, sequences: int
+) -> tuple[Array, Array, Array]:
+    """Held-out inputs and targets, and the key of a diagnosis, in one program."""
+    key = stream_key(seed, EVALUATION)
+    return *task.held_out(key, sequences), jax.random.fold_in(key, 1)
 
 
 def turns(members: int, rows: int) -> list[np.ndarray]:
@@ -126,18 +154,13 @@ def turns(members: int, rows: int) -> list[np.ndarray]:
 def make_members(experiment: Experiment, order: np.ndarray) -> Member:
     """Members as arrays, one row for each index of ``order``."""
     grid, rows = experiment.grid, len(order)
-    knobs = {
-        name: jnp.full(rows, value, jnp.float32)
-        for name, value in experiment.fixed.items()
-    }
+    knobs = {name: _constant(value, rows) for name, value in experiment.fixed.items()}
     knobs[grid.axis.knob] = jnp.asarray(grid.swept[order])
     return Member(
         knobs=knobs,
-        init_key=seed_keys(
-            stream_key(experiment.seed, INIT), jnp.asarray(grid.init_seed[order])
-        ),
+        init_key=seed_keys(experiment.seed, INIT, grid.init_seed[order]),
         stream=jnp.asarray(grid.data_seed[order], jnp.int32),
-        learning_rate=jnp.full(rows, experiment.learning_rate, jnp.float32),
+        learning_rate=_constant(experiment.learning_rate, rows),
     )
 
 
@@ -158,3 +181,8 @@ def make_loop(experiment: Experiment, placement: Placement, mesh: Mesh) -> Loop:
         slot=experiment.slot,
         shares=placement.data,
     )
+
+
+def _constant(value: float, rows: int) -> Array:
+    """Made by NumPy: a fill by JAX would be a program of its own to compile."""
+    return jnp.asarray(np.full(rows, value, np.float32))

@@ -20,14 +20,16 @@ from sweeps.processes import to_host
 from sweeps.programs import (
     Programs,
     compile_programs,
+    data_streams,
     diagnosis_inputs,
     first_step,
+    held_out,
     make_loop,
     make_members,
     turns,
 )
 from sweeps.results import Results
-from train.loop import DATA, EVALUATION, Loop, seed_keys, stream_key
+from train.loop import Loop
 from train.step import Member, TrainState, make_optimizer
 
 
@@ -83,15 +85,11 @@ def prepare(
     (order,) = turns(experiment.grid.members, rows)
     ready = place(mesh, make_members(experiment, order))
     task = replicate(mesh, experiment.task)
-    seeds = jnp.arange(experiment.grid.data_seed.max() + 1)
-    streams = replicate(mesh, seed_keys(stream_key(experiment.seed, DATA), seeds))
-    held_out = task.held_out(
-        stream_key(experiment.seed, EVALUATION), experiment.sequences
-    )
-    batch = replicate(mesh, held_out)
+    streams = replicate(mesh, data_streams(experiment))
+    batch = replicate(mesh, held_out(experiment))
     diagnosis = None
     if variants:
-        diagnosis = variants, replicate(mesh, diagnosis_inputs(experiment, held_out))
+        diagnosis = variants, replicate(mesh, diagnosis_inputs(experiment))
     programs = compile_programs(loop, mesh, ready, task, streams, batch, diagnosis)
     memory: Any = programs.chunk.memory_analysis()
     return Sweep(

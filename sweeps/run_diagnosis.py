@@ -34,7 +34,7 @@ def diagnose(sweep: Sweep) -> Diagnosis:
     experiment = sweep.experiment
     variants, absent = variants_of(experiment)
     mesh = make_mesh(sweep.placement)
-    shared = replicate(mesh, diagnosis_inputs(experiment, sweep.batch))
+    shared = replicate(mesh, diagnosis_inputs(experiment))
     trained = jax.tree.map(np.asarray, sweep.states.params)
     neutral = neutral_members(experiment)
     if sweep.programs.diagnose is None:

@@ -14,10 +14,9 @@ from jax.sharding import PartitionSpec as P
 from sweeps.capacity import Overflow, Program
 from sweeps.experiment import Experiment
 from sweeps.placement import MEMBERS, Placement
-from sweeps.programs import make_loop, make_members
+from sweeps.programs import data_streams, make_loop, make_members
 from sweeps.single_step import make_step
 from sweeps.slices import GIB, Slice
-from train.loop import DATA, seed_keys, stream_key
 
 AVAILABLE = re.compile(r"available HBM \(([\d.]+)([KMG])\)")
 SCALE = {"K": GIB / 2**20, "M": GIB / 2**10, "G": float(GIB)}
@@ -80,13 +79,8 @@ def lower_chunk(
 
 def _shared(experiment: Experiment, mesh: Mesh) -> tuple[Any, Any, Any]:
     """Shapes of what every device holds: task, data streams, first step."""
-    seeds = jnp.arange(experiment.grid.data_seed.max() + 1)
     shared = jax.eval_shape(
-        lambda: (
-            experiment.task,
-            seed_keys(stream_key(experiment.seed, DATA), seeds),
-            jnp.zeros((), jnp.int32),
-        )
+        lambda: (experiment.task, data_streams(experiment), jnp.zeros((), jnp.int32))
     )
     task, streams, first = _spread(mesh, P(), shared)
     return task, streams, first

@@ -36,7 +36,7 @@ def make_members(brakes: list[float], seeds: list[int], rate: float = 1e-2) -> M
     }
     return Member(
         knobs=knobs | {"token.brake": jnp.asarray(brakes, jnp.float32)},
-        init_key=seed_keys(stream_key(0, INIT), jnp.asarray(seeds)),
+        init_key=seed_keys(0, INIT, jnp.asarray(seeds)),
         stream=jnp.zeros(count, jnp.int32),
         learning_rate=jnp.full(count, rate, jnp.float32),
     )
@@ -53,7 +53,7 @@ def make_loop(placement: Placement, steps: int = STEPS) -> Loop:
 
 
 def streams(count: int = 1) -> jax.Array:
-    return seed_keys(stream_key(0, DATA), jnp.arange(count))
+    return seed_keys(0, DATA, jnp.arange(count))
 
 
 @functools.cache

@@ -7,11 +7,13 @@ program is compiled once, ahead of the first step, and then only called.
 
 import dataclasses
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import optax
+from jax.typing import ArrayLike
 
 from routers.base import Array, Geometry
 from routers.signature.nulls import Variant
@@ -32,9 +34,11 @@ def stream_key(seed: int, stream: int) -> Array:
     return jax.random.fold_in(jax.random.key(seed), stream)
 
 
-def seed_keys(root: Array, seeds: Array) -> Array:
-    """One key per seed ``[n]``, each from the root and its own number alone."""
-    return jax.vmap(lambda seed: jax.random.fold_in(root, seed))(seeds)
+@partial(jax.jit, static_argnums=(0, 1))
+def seed_keys(seed: int, stream: int, numbers: ArrayLike) -> Array:
+    """One key per number ``[n]`` of a stream, each from its own number alone."""
+    root = stream_key(seed, stream)
+    return jax.vmap(partial(jax.random.fold_in, root))(numbers)
 
 
 @dataclasses.dataclass(frozen=True)
