@@ -38,6 +38,18 @@ Array = jax.Array
 Knobs = Mapping[str, Array]
 
 
+class Edges(struct.PyTreeNode):
+    """The true entries of a mask as a list, for a graph that is mostly masked.
+
+    Attributes:
+      target: int32 ``[E]``, ascending; the query of each pair.
+      source: int32 ``[E]``; what it may read.
+    """
+
+    target: Array
+    source: Array
+
+
 class Geometry(struct.PyTreeNode):
     """What the task knows of positions.
 
@@ -47,11 +59,14 @@ class Geometry(struct.PyTreeNode):
       mask: bool, same shape; true where a query may read a source.
       kind: ``"causal"`` (elapsed steps), ``"graph"`` (hops) and so on; static. A
         router declares the kinds it accepts.
+      edges: the mask ``[T, S]`` once more, as a list, where a router's fast path
+        should follow that; None elsewhere. Whoever changes the mask changes both.
     """
 
     distance: Array
     mask: Array
     kind: str = struct.field(pytree_node=False)
+    edges: Edges | None = None
 
 
 @partial(jax.jit, static_argnums=0)

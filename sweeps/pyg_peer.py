@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch_geometric.nn import GATConv, GATv2Conv
 
 from routers.base import Geometry
+from routers.edges import list_edges
 from routers.graph_attention import GraphAttentionConfig
 
 
@@ -23,7 +24,7 @@ class GeometricMixer(nn.Module):
         Args:
           width: D.
           config: of the router.
-          edges: of the graph, see `list_edges`; shared, not copied.
+          edges: of the graph, see `edge_index`; shared, not copied.
         """
         super().__init__()
         layer = GATConv if config.version == "v1" else GATv2Conv
@@ -46,14 +47,14 @@ class GeometricMixer(nn.Module):
         return self.layer(x.squeeze(0), self.edges)[None]
 
 
-def list_edges(geometry: Geometry) -> Tensor:
+def edge_index(geometry: Geometry) -> Tensor:
     """The ``edge_index [2, E]`` of one graph: every source that its mask allows.
 
     At brake 0 the router reads them alike at any distance. They are ordered by target;
     an `EdgeIndex`, which knows that, was no faster.
     """
-    target, source = np.nonzero(np.asarray(geometry.mask))
-    return torch.from_numpy(np.stack([source, target]))
+    edges = list_edges(geometry.mask)
+    return torch.from_numpy(np.stack([edges.source, edges.target]).astype(np.int64))
 
 
 def _weights_v1(params: Mapping[str, Any]) -> dict[str, Any]:

@@ -121,9 +121,9 @@ def make_mixer(experiment: Experiment) -> Mixer:
     if router is Attention:
         return partial(TorchAttention, config.width, settings.heads, config.length)
     if router is GraphAttention:
-        from sweeps.pyg_peer import GeometricMixer, list_edges
+        from sweeps.pyg_peer import GeometricMixer, edge_index
 
-        edges = list_edges(experiment.task.geometry())
+        edges = edge_index(experiment.task.geometry())
         return partial(GeometricMixer, config.width, settings, edges)
     from sweeps.transformers_peer import TransformersMixer
 

@@ -10,6 +10,7 @@ import pytest
 from routers.base import Geometry, neutral_knobs
 from routers.contract import examine
 from routers.contract.specimen import ring_geometry
+from routers.edges import list_edges
 from routers.graph_attention import (
     GraphAttention,
     GraphAttentionConfig,
@@ -82,6 +83,7 @@ def reference(
     return weights, y
 
 
+@pytest.mark.parametrize("listed", [False, True])
 @pytest.mark.parametrize("version", ["v1", "v2"])
 @pytest.mark.parametrize(
     "changed",
@@ -91,10 +93,12 @@ def reference(
         {"brake": [0.2, 2.0], "content": [1.0, 0.3], "null_sink": [0.0, 1.0]},
     ],
 )
-def test_equation(version: str, changed: dict[str, Any]) -> None:
+def test_equation(version: str, changed: dict[str, Any], listed: bool) -> None:
     router = layer(version)
     x, params = setting(router, batch=1)
     geometry = random_graph(x.shape[1])
+    if listed:
+        geometry = geometry.replace(edges=list_edges(geometry.mask))
     new = {name: jnp.asarray(value, jnp.float32) for name, value in changed.items()}
     knobs = neutral_knobs(router) | new
     y, routing = router.apply(params, x, geometry, knobs)

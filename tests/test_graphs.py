@@ -15,6 +15,7 @@ from routers.base import neutral_knobs
 from routers.graph_attention import GraphAttention
 from train.tasks.graph_data import digits, nearest_neighbours, read_graph
 from train.tasks.graphs import (
+    SPARSE,
     Graph,
     adjacency_of,
     csbm,
@@ -116,6 +117,20 @@ def test_a_router_runs_on_the_task() -> None:
     assert y.shape == x.shape
     hidden = np.where(task.mask, 0, routing.weights[0, 0])
     assert hidden.max() == 0
+
+
+def test_only_sparse_graphs_are_listed() -> None:
+    ring = np.roll(np.eye(50, dtype=bool), 1, axis=0)
+    graph = Graph(ring | ring.T, np.eye(50), np.arange(50) % 2)
+    near, far = (node_classification(graph, hops=hops) for hops in (1, 2))
+    edges = near.geometry().edges
+    assert edges is not None
+    listed = np.zeros((50, 50), bool)
+    listed[edges.target, edges.source] = True
+    np.testing.assert_array_equal(listed, near.mask)
+    assert (np.diff(edges.target) >= 0).all()
+    assert far.mask.mean() > SPARSE
+    assert far.geometry().edges is None
 
 
 def test_given_masks_are_kept() -> None:

@@ -8,14 +8,16 @@ import numpy as np
 import pytest
 
 from routers.base import Geometry, neutral_knobs
+from routers.edges import list_edges
 from routers.graph_attention import GraphAttention, GraphAttentionConfig
 from routers.pretrained.gat import gat_variables
 
 FIXTURES = Path(__file__).parent / "fixtures"
 
 
+@pytest.mark.parametrize("listed", [False, True])
 @pytest.mark.parametrize(("version", "name"), [("v1", "gat"), ("v2", "gatv2")])
-def test_matches_the_published_layer(version: str, name: str) -> None:
+def test_matches_the_published_layer(version: str, name: str, listed: bool) -> None:
     data = dict(np.load(FIXTURES / f"{name}.npz"))
     nodes, width = data["x"].shape
     heads = data["attention"].shape[1]
@@ -25,6 +27,7 @@ def test_matches_the_published_layer(version: str, name: str) -> None:
         jnp.asarray(~np.eye(nodes, dtype=bool), jnp.float32),
         jnp.asarray(receives),
         "graph",
+        list_edges(receives) if listed else None,
     )
     router: Any = GraphAttention(width, GraphAttentionConfig(version, heads))
     y, routing = router.apply(

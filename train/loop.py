@@ -174,6 +174,6 @@ class Loop:
                 self.model, self.slot, variants, sources, knobs, inputs, key
             )
 
-        return self.spread(of_member)(
-            (params, members.knobs), (task.geometry(), shared)
-        )
+        # Edges would not do: a rewired graph has another number of pairs in reach.
+        geometry = task.geometry().replace(edges=None)
+        return self.spread(of_member)((params, members.knobs), (geometry, shared))

@@ -9,6 +9,7 @@ import numpy as np
 
 from routers.base import Array
 from routers.contract.specimen import Specimen, compiled
+from routers.edges import list_edges
 
 BRAKES = (0.0, 1e-3, 1.0, 1e3)
 ABSOLUTE, RELATIVE = 1e-6, 1e-5
@@ -247,6 +248,21 @@ def respects_node_order(subject: Specimen) -> str | None:
     return _difference("y after renumbering", moved, y[:, order])
 
 
+def edges_equal_the_mask(subject: Specimen) -> str | None:
+    """On graphs, a list of edges gives the output that their mask gives."""
+    if subject.geometry.kind != "graph":
+        return None
+    listed = subject.geometry.replace(edges=list_edges(subject.geometry.mask))
+
+    def judge() -> Iterator[str | None]:
+        for label, knobs in subject.every_knob():
+            by_edges, _ = subject.call(knobs, geometry=listed)
+            y, _ = subject.call(knobs)
+            yield _difference(f"{label}: y by edges", by_edges, y)
+
+    return _first(judge())
+
+
 CHECKS: Mapping[str, Check] = {
     check.__name__: check
     for check in (
@@ -265,6 +281,7 @@ CHECKS: Mapping[str, Check] = {
         init_ignores_knobs,
         is_deterministic,
         respects_node_order,
+        edges_equal_the_mask,
     )
 }
 """Every check by name, in the order in which they are run."""

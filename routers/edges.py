@@ -1,0 +1,74 @@
+"""Softmax and mixing along a list of edges, for graphs that are mostly masked.
+
+Time and memory grow with E, the number of edges, where the matrix takes T x S. Sums
+over the edges of a query are segment sums: `Edges` ascend in their target.
+"""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from routers.base import Array, Edges
+from routers.scaling import by_position
+
+
+def list_edges(mask: np.ndarray | Array) -> Edges:
+    """The true entries of a mask ``[T, S]``, by target, then by source.
+
+    Raises:
+      ValueError: the mask is not one matrix.
+    """
+    if mask.ndim != 2:
+        raise ValueError(f"edges are those of one mask [T, S], not of {mask.shape}")
+    target, source = np.nonzero(np.asarray(mask))
+    return Edges(jnp.asarray(target, jnp.int32), jnp.asarray(source, jnp.int32))
+
+
+def edge_softmax(logits: Array, edges: Edges, queries: int, null_sink: Array) -> Array:
+    """`routers.softmax.masked_softmax` over the edges of every query.
+
+    Args:
+      logits: float32 ``[B, E, H]``.
+      edges: at least one of every query.
+      queries: T.
+      null_sink: z >= 0, scalar or ``[H]``: weight of an extra source of logit 0.
+
+    Returns:
+      Weights float32 ``[B, E, H]``; a query's sum to 1 less the null source's share.
+    """
+    # Any shift gives the same weights, so none of the gradient goes through it.
+    top = jax.lax.stop_gradient(_segments(jax.ops.segment_max, logits, edges, queries))
+    top = jnp.maximum(top, jnp.where(null_sink > 0, 0.0, -jnp.inf))
+    unnormalized = jnp.exp(logits - top[:, edges.target])
+    # exp(-top) of the null source cannot overflow where it counts: then top >= 0.
+    null = null_sink * jnp.exp(jnp.minimum(-top, 0.0))
+    total = _segments(jax.ops.segment_sum, unnormalized, edges, queries) + null
+    return unnormalized / total[:, edges.target]
+
+
+def read_edges(weights: Array, value: Array, edges: Edges, queries: int) -> Array:
+    """Sums the values along the edges, ``y_i = sum_j w_ij v_j``.
+
+    Args:
+      weights: float32 ``[B, E, H]``.
+      value: ``[B, S, H, K]``.
+      edges: of both.
+      queries: T.
+
+    Returns:
+      ``[B, T, H, K]`` of the value's dtype, summed in float32.
+    """
+    sent = by_position(value[:, edges.source].astype(jnp.float32), weights)
+    mixed = _segments(jax.ops.segment_sum, sent, edges, queries)
+    return mixed.astype(value.dtype)
+
+
+def _segments(reduction: Any, x: Array, edges: Edges, queries: int) -> Array:
+    """A reduction of ``[B, E, ...]`` over the edges of each query, ``[B, T, ...]``."""
+
+    def of_one(x: Array) -> Array:
+        return reduction(x, edges.target, queries, indices_are_sorted=True)
+
+    return jax.vmap(of_one)(x)
