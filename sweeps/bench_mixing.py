@@ -7,7 +7,6 @@ transformers' CPU path of the same shape; then the training path alone over leng
 
 import dataclasses
 import importlib.util
-import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -20,10 +19,10 @@ from rich.table import Table
 
 from routers import ROUTERS
 from routers.base import Array, Geometry, Router, causal_geometry, neutral_knobs
+from sweeps.bench_timing import time_in_turn
 from sweeps.plain_scan import PLAIN
 from sweeps.settings import read_routers
 
-ROUNDS = 5
 LEAST_SECONDS = 0.05
 """A round of a program lasts at least this long; short ones are repeated."""
 BATCH = 1
@@ -108,26 +107,14 @@ def training_step(name: str, router: Router, length: int) -> Program:
     )
 
 
-def time_in_turn(programs: Sequence[Program]) -> np.ndarray:
-    """Seconds of one step, ``[ROUNDS, programs]``, each round all of them in turn."""
-    calls = []
-    for program in programs:
-        program.step()
-        calls.append(max(1, round(LEAST_SECONDS / _seconds(program, 1))))
-    turns = list(zip(programs, calls, strict=True))
-    return np.asarray([[_seconds(*turn) for turn in turns] for _ in range(ROUNDS)])
-
-
 def fitted_exponent(lengths: Sequence[int], values: Sequence[float]) -> float:
     """Least-squares slope of ``log value`` by ``log length``; 1 is linear."""
     return float(np.polyfit(np.log(lengths), np.log(values), 1)[0])
 
 
-def _seconds(program: Program, calls: int) -> float:
-    start = time.perf_counter()
-    for _ in range(calls):
-        program.step()
-    return (time.perf_counter() - start) / calls
+def _time(programs: Sequence[Program]) -> np.ndarray:
+    """Seconds of a pass, ``[ROUNDS, programs]``."""
+    return time_in_turn([program.step for program in programs], LEAST_SECONDS)
 
 
 def _comparison(title: str, programs: Sequence[Program]) -> Table:
@@ -135,7 +122,7 @@ def _comparison(title: str, programs: Sequence[Program]) -> Table:
     columns = ("program", "ms, median", "temp MB", "time / Onset", "memory / Onset")
     for heading in columns:
         table.add_column(heading, justify="right")
-    seconds = time_in_turn(programs)
+    seconds = _time(programs)
     base = programs[0].temporary or 1
     # Of ratios within a round: load that lasts longer than a round cancels.
     ratios = np.median(seconds / seconds[:, :1], axis=0)
@@ -157,7 +144,7 @@ def _growth(title: str, lengths: Sequence[int], programs: Sequence[Program]) -> 
     table = Table(title=title)
     for heading in ("T", "ms, median", "temp MB"):
         table.add_column(heading, justify="right")
-    seconds = np.median(time_in_turn(programs), axis=0)
+    seconds = np.median(_time(programs), axis=0)
     memory = [float(program.temporary or 0) for program in programs]
     for length, middle, size in zip(lengths, seconds, memory, strict=True):
         table.add_row(str(length), f"{middle * 1e3:.2f}", f"{size / 1e6:.3f}")

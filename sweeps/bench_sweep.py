@@ -6,7 +6,6 @@ timed in rounds, each round all of them in turn, with no other process of ours a
 """
 
 import dataclasses
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -28,12 +27,14 @@ from sweeps.bench_programs import (
     draw_start,
     list_programs,
 )
+from sweeps.bench_timing import ROUNDS, time_in_turn
 from sweeps.experiment import Experiment
 from sweeps.grid import make_grid
 from sweeps.placement import Placement, choose_placement, cores
 from sweeps.planner import plan_width
 
-ROUNDS = 5
+LEAST_SECONDS = 0.5
+"""Of a turn: a few chunks of one member, one of many."""
 REFERENCE = 16
 """Members whose time per step of one member the others' is set against."""
 DRAWN = (1, 4, 16, 64, 256)
@@ -143,7 +144,7 @@ def _compare(
             with console.status(f"compiling: {program.name}"):
                 _try(program, start, trainers, failures)
     with console.status("timing"):
-        seconds = time_in_turn(list(trainers.values()))
+        seconds = _time(list(trainers.values()))
     timed = dict(zip(trainers, seconds.T, strict=True))
     work = experiment.grid.members * experiment.steps
     rows = [
@@ -180,15 +181,9 @@ def _try(
         trainers[program.name] = trainer
 
 
-def time_in_turn(trainers: Sequence[Trainer]) -> np.ndarray:
-    """Seconds of a chunk, ``[ROUNDS, trainers]``, each round all of them in turn."""
-    return np.asarray([[_seconds(t) for t in trainers] for _ in range(ROUNDS)])
-
-
-def _seconds(trainer: Trainer) -> float:
-    start = time.perf_counter()
-    trainer.train()
-    return time.perf_counter() - start
+def _time(trainers: Sequence[Trainer]) -> np.ndarray:
+    """Seconds of a chunk, ``[ROUNDS, trainers]``."""
+    return time_in_turn([trainer.train for trainer in trainers], LEAST_SECONDS)
 
 
 def _row(
@@ -226,7 +221,7 @@ def _growth(
             trainers[-1].train()
         layouts.append(f"{placement.devices} × {placement.width}")
     with console.status("timing"):
-        seconds = time_in_turn(trainers)
+        seconds = _time(trainers)
     seconds = seconds / (np.asarray(counts)[None] * experiment.steps)
     reference = counts.index(REFERENCE) if REFERENCE in counts else 0
     relative = np.median(seconds / seconds[:, [reference]], axis=0)
