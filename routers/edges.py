@@ -42,8 +42,8 @@ def edge_softmax(logits: Array, edges: Edges, queries: int, null_sink: Array) ->
     top = jax.lax.stop_gradient(_segments(jax.ops.segment_max, logits, edges, queries))
     top = jnp.maximum(top, jnp.where(null_sink > 0, 0.0, -jnp.inf))
     unnormalized = jnp.exp(logits - top[:, edges.target])
-    # exp(-top) of the null source cannot overflow where it counts: then top >= 0.
-    null = null_sink * jnp.exp(jnp.minimum(-top, 0.0))
+    # At z > 0 top >= 0; at 0 this is but the derivative, exact for top > -40.
+    null = null_sink * jnp.exp(jnp.minimum(-top, 40.0))
     total = _segments(jax.ops.segment_sum, unnormalized, edges, queries) + null
     return unnormalized / total[:, edges.target]
 

@@ -31,8 +31,8 @@ def _softmax_forward(
     floor = jnp.where(null_sink > 0, 0.0, -jnp.inf)
     top = jnp.maximum(jnp.max(logits, axis=-1, keepdims=True), floor)
     unnormalized = jnp.exp(logits - top)
-    # exp(-top) of the null source cannot overflow where it counts: then top >= 0.
-    null = jnp.exp(jnp.minimum(-top, 0.0))
+    # At z > 0 top >= 0; at 0 this is but the derivative, exact for top > -40.
+    null = jnp.exp(jnp.minimum(-top, 40.0))
     total = jnp.sum(unnormalized, axis=-1, keepdims=True) + null_sink * null
     weights = unnormalized / total
     return weights, (weights, null / total, null_sink)

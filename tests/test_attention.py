@@ -199,10 +199,12 @@ def test_calls_that_do_not_fit_are_named() -> None:
 def plain_softmax(
     logits: jax.Array, mask: jax.Array, null_sink: jax.Array
 ) -> jax.Array:
-    """With the null source as one more, differentiated by JAX."""
+    """The equation, the null source shifted as the others, differentiated by JAX."""
     logits = jnp.where(mask, logits, -jnp.inf)
-    null = jnp.broadcast_to(jnp.log(null_sink), (*logits.shape[:-1], 1))
-    return jax.nn.softmax(jnp.concatenate([logits, null], -1), -1)[..., :-1]
+    top = jax.lax.stop_gradient(jnp.max(logits, -1, keepdims=True))
+    top = jnp.maximum(top, jnp.where(null_sink > 0, 0.0, -jnp.inf))
+    mass = jnp.exp(logits - top)
+    return mass / (jnp.sum(mass, -1, keepdims=True) + null_sink * jnp.exp(-top))
 
 
 @settings(max_examples=30, deadline=None)
@@ -227,5 +229,5 @@ def test_the_softmax_has_the_gradient_of_its_equation(
     gradient = jax.random.normal(second, shape)
     (ours, of_null), (theirs, of_plain_null) = back(gradient), plain(gradient)
     np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5)
-    if null_sink:  # at 0 the logarithm has no derivative
+    if null_sink or scale < 30:  # else the derivative may be beyond float32
         np.testing.assert_allclose(of_null, of_plain_null, rtol=1e-4, atol=1e-5)

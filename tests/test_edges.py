@@ -62,8 +62,10 @@ def test_outputs_and_gradients_are_those_of_the_matrix(
         return differentiate(params, x, knobs, geometry.replace(edges=edges))
 
     found, wanted = run(list_edges(mask)), run(None)
+    # What cancels in one gradient has the size of the others: so has its rounding.
+    largest = max(float(jnp.max(jnp.abs(leaf))) for leaf in jax.tree.leaves(wanted))
     for one, other in zip(jax.tree.leaves(found), jax.tree.leaves(wanted), strict=True):
-        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=2e-6 * largest)
 
 
 def test_strong_logits_stay_finite() -> None:
