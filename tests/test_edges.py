@@ -68,6 +68,21 @@ def test_outputs_and_gradients_are_those_of_the_matrix(
         np.testing.assert_allclose(one, other, rtol=1e-5, atol=2e-6 * largest)
 
 
+@pytest.mark.parametrize(("platform", "listed"), [("cpu", True), ("tpu", False)])
+def test_only_a_cpu_follows_the_edges(platform: str, listed: bool) -> None:
+    mask = draw_mask(0, 0.2)
+    distance = jnp.zeros((NODES, NODES))
+    geometry = Geometry(distance, jnp.asarray(mask), "graph", list_edges(mask))
+    router: Any = GraphAttention(WIDTH, GraphAttentionConfig())
+    knobs = neutral_knobs(router)
+    x = jnp.ones((1, NODES, WIDTH))
+    params = router.init(jax.random.key(0), x, geometry, knobs)
+    traced = jax.jit(lambda x: router.apply(params, x, geometry, knobs)[0]).trace(x)
+    program = traced.lower(lowering_platforms=(platform,)).as_text()
+    assert ("scatter" in program) == listed
+    assert (f"1x1x{NODES}x{NODES}xf32" in program) != listed  # the logits
+
+
 def test_strong_logits_stay_finite() -> None:
     mask = draw_mask(0, 0.3)
     edges = list_edges(mask)

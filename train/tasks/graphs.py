@@ -23,10 +23,10 @@ from routers.base import Array, Edges, Geometry
 from routers.edges import list_edges
 
 SPARSE = 0.08
-"""Share of the pairs within reach below which training follows a list of edges.
+"""Share of the pairs within reach below which a CPU follows a list of edges.
 
-On a CPU the list took as long as the matrix at .09 (GAT, 200 to 1800 nodes), a quarter
-as long at .02; GATv2 gains up to .3. Not measured on an accelerator."""
+The list took as long as the matrix at .09 (GAT, 200 to 1800 nodes), a quarter as long
+at .02; GATv2 gains up to .3."""
 
 
 @dataclasses.dataclass(frozen=True)
