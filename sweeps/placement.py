@@ -24,6 +24,11 @@ from jax.sharding import PartitionSpec as P
 from train.step import SHARES
 
 MEMBERS = "members"
+XLA_FLAGS = {
+    "xla_cpu_multi_thread_eigen": "false",
+    "xla_backend_optimization_level": "2",
+}
+"""What `claim_cores` sets."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,16 +67,20 @@ def claim_cores(count: int | None = None) -> None:
     """Asks for one single-threaded host device per core; before JAX's first use.
 
     Large products use cores that other devices leave idle all the same (jaxlib 0.10).
+    LLVM optimises at level 2: at XLA's own 3 the default sweep compiles in 5.9 s
+    instead of 4.7, and its steps take 3 to 5 % longer; other routers' as long.
 
     Settings the user made in ``XLA_FLAGS`` win, and a process that has used JAX
-    already keeps its devices. Other platforms ignore it.
+    already keeps its devices. Other platforms ignore all but the level.
 
     Args:
       count: of devices; one per core of this process by default.
     """
     flags = os.environ.get("XLA_FLAGS", "")
-    if "xla_cpu_multi_thread_eigen" not in flags:
-        os.environ["XLA_FLAGS"] = f"{flags} --xla_cpu_multi_thread_eigen=false".strip()
+    for name, value in XLA_FLAGS.items():
+        if name not in flags:
+            flags = f"{flags} --{name}={value}".strip()
+    os.environ["XLA_FLAGS"] = flags
     if "xla_force_host_platform_device_count" not in flags:
         with contextlib.suppress(RuntimeError):
             jax.config.update("jax_num_cpu_devices", count or cores())
