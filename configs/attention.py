@@ -3,7 +3,7 @@
     onset sweep --config=configs/attention.py --workdir=runs/attention
     onset sweep --config=configs/attention.py:full --workdir=runs/attention_full
 
-Time on 2 CPU cores: 106 s from command to closing table, 1 GB; ``full`` 14 minutes
+Time on 2 CPU cores: 96 s from command to closing table, 1 GB; ``full`` 14 minutes
 (while other work ran): critical brake .38 over 16 seeds, after 1200 steps.
 
 What comes out (8 seeds): hub mass .48 to .63 on ``<s>`` in 8/8 seeds up to brake .21,
