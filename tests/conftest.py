@@ -18,7 +18,7 @@ def pytest_configure(config: pytest.Config) -> None:
     ).strip()
     if not hasattr(config, "workerinput"):  # workers inherit what their parent sets
         share_compiled(config)
-    from sweeps.placement import claim_cores
+    from sweeps.runtime.placement import claim_cores
 
     claim_cores(2)
 

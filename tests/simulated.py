@@ -5,9 +5,9 @@ from types import SimpleNamespace
 import numpy as np
 
 from routers.signature import COLLAPSE, STRATIFICATION
-from sweeps.criterion import LOSS, make_criterion, summarize
-from sweeps.grid import Axis, make_grid
-from sweeps.results import Results
+from sweeps.inference.criterion import LOSS, make_criterion, summarize
+from sweeps.design.grid import Axis, make_grid
+from sweeps.findings.results import Results
 
 HUB_MASS = "concentration/hub_mass"
 VALUES = (0.0, *(float(f"{v:.4g}") for v in np.geomspace(0.03, 3, 9)))

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sweeps.bench_mixing import fitted_exponent
+from sweeps.bench.mixing import fitted_exponent
 from sweeps.main import main
 
 CONFIGS = Path(__file__).parents[1] / "configs"

@@ -10,8 +10,8 @@ import jax
 import numpy as np
 import pytest
 
-from sweeps import bench
-from sweeps.bench_programs import (
+from sweeps.commands import bench
+from sweeps.bench.contestants import (
     BASE,
     BRAKE,
     FUNCTIONAL,
@@ -26,10 +26,10 @@ from sweeps.bench_programs import (
     take_row,
     why_no_peer,
 )
-from sweeps.experiment import Experiment
-from sweeps.grid import Axis
+from sweeps.design.experiment import Experiment
+from sweeps.design.grid import Axis
 from sweeps.main import parse
-from sweeps.placement import Placement
+from sweeps.runtime.placement import Placement
 
 ROOT = Path(__file__).parents[1]
 MEMBERS, STEPS = 3, 2
@@ -117,7 +117,7 @@ def test_geometric_layers_train_the_same_members(
 def agrees(
     config: str, mlp: int, style: dict[str, bool] | None, tiny: dict[str, Any]
 ) -> None:
-    from sweeps.torch_training import make_peer
+    from sweeps.bench.peers.torch_training import make_peer
 
     experiment, start, losses, params = trained(config, mlp, frozen(tiny))
     assert not why_no_peer(experiment)

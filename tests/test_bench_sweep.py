@@ -9,13 +9,17 @@ import numpy as np
 import pytest
 from ml_collections import ConfigDict
 
-from sweeps import bench_memory, bench_programs, bench_sweep
-from sweeps.bench import one_value
-from sweeps.bench_memory import Peak, peak_memory
-from sweeps.bench_programs import FUNCTIONAL, ONSET, draw_start
-from sweeps.experiment import build_experiment
+from sweeps.bench import memory as bench_memory
+
+from sweeps.bench import contestants as bench_programs
+
+from sweeps.bench import training as bench_sweep
+from sweeps.commands.bench import one_value
+from sweeps.bench.memory import Peak, peak_memory
+from sweeps.bench.contestants import FUNCTIONAL, ONSET, draw_start
+from sweeps.design.experiment import build_experiment
 from sweeps.main import main
-from sweeps.placement import Placement
+from sweeps.runtime.placement import Placement
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 HAS_TORCH = importlib.util.find_spec("torch") is not None

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from sweeps.main import main
-from sweeps.workdir import MANIFEST
+from sweeps.storage.workdir import MANIFEST
 
 ROOT = Path(__file__).parents[1]
 CONFIG = f"--config={ROOT}/configs/attention.py"

@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from simulated import VALUES, simulate_results
 
-from sweeps.compare import fit_power_law, read_records
+from sweeps.findings.comparison import fit_power_law, read_records
 from sweeps.main import main
-from sweeps.onset import Onset, estimate_onset
-from sweeps.summary import summarize_sweep
+from sweeps.inference.onset import Onset, estimate_onset
+from sweeps.findings.summary import summarize_sweep
 
 SPREAD = np.geomspace(0.8, 1.2, 8)
 

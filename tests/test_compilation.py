@@ -10,13 +10,13 @@ from pathlib import Path
 import jax
 import pytest
 
-from sweeps import compilation
-from sweeps.compilation import SPARE_BYTES, keep_compiled
+from sweeps.runtime import compile_cache as compilation
+from sweeps.runtime.compile_cache import SPARE_BYTES, keep_compiled
 
 ROOT = Path(__file__).parents[1]
 COMPILE = """
 import jax
-from sweeps.compilation import keep_compiled
+from sweeps.runtime.compile_cache import keep_compiled
 keep_compiled()
 jax.jit(lambda x: x + 1)(1.0)
 """

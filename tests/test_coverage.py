@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sweeps.coverage import SCENARIOS, UNITS, VALUES, holds, simulate
+from sweeps.studies.coverage import SCENARIOS, UNITS, VALUES, holds, simulate
 from sweeps.main import main
-from sweeps.onset import estimate_onset
+from sweeps.inference.onset import estimate_onset
 from sweeps.report.coverage import render
 
 ROOT = Path(__file__).parents[1]

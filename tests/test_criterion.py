@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from sweeps.criterion import (
+from sweeps.inference.criterion import (
     Snapshot,
     collapsed,
     make_criterion,
@@ -11,7 +11,7 @@ from sweeps.criterion import (
     onset_steps,
     summarize,
 )
-from sweeps.grid import make_axis, make_grid
+from sweeps.design.grid import make_axis, make_grid
 
 HUB_MASS = "concentration/hub_mass"
 VALUE = np.asarray([0, 0, 1, 1])

@@ -13,9 +13,9 @@ import pytest
 from ml_collections import ConfigDict
 
 from configs import attention
-from sweeps.placement import Placement, choose_placement
-from sweeps.sweep import sweep
-from sweeps.workdir import read_manifest
+from sweeps.runtime.placement import Placement, choose_placement
+from sweeps.commands.sweep import sweep
+from sweeps.storage.workdir import read_manifest
 
 ROOT = Path(__file__).parents[1]
 SIX_MEMBERS = {"sweep.num": 1, "sweep.seeds": 3}
@@ -25,9 +25,9 @@ ON_EIGHT = """
 import json, sys
 from pathlib import Path
 from configs import attention
-from sweeps import session
-from sweeps.stopping import Stopped
-from sweeps.sweep import sweep
+from sweeps import pipeline as session
+from sweeps.runtime.stop_signal import Stopped
+from sweeps.commands.sweep import sweep
 
 folder, settings = Path(sys.argv[1]), json.loads(sys.argv[2])
 

@@ -13,10 +13,10 @@ from routers import ROUTERS
 from routers.signature import REDUCE
 from routers.signature.nulls import VARIANTS, diagnostic_variants
 from routers.signature.reduction import HUB, reduction
-from sweeps.diagnosis import Diagnosis, mean, most_common, reduce
-from sweeps.experiment import Experiment, build_experiment
-from sweeps.programs import make_members
-from sweeps.run_diagnosis import variants_of
+from sweeps.inference.diagnosis import Diagnosis, mean, most_common, reduce
+from sweeps.design.experiment import Experiment, build_experiment
+from sweeps.engine.programs import make_members
+from sweeps.engine.diagnose import variants_of
 from train.diagnose import Sources, diagnose
 from train.measure import measure
 from train.step import init_state, make_optimizer

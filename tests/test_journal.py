@@ -10,12 +10,12 @@ import pytest
 from damage import cut, flip
 
 from configs import attention
-from sweeps.criterion import Snapshot, summarize
-from sweeps.experiment import build_experiment
-from sweeps.journal import Journal
-from sweeps.placement import Placement, make_mesh, place
-from sweeps.rounds import prepare_turns
-from sweeps.run import Sweep
+from sweeps.inference.criterion import Snapshot, summarize
+from sweeps.design.experiment import build_experiment
+from sweeps.storage.journal import Journal
+from sweeps.runtime.placement import Placement, make_mesh, place
+from sweeps.engine.waves import prepare_turns
+from sweeps.engine.train import Sweep
 from train.checkpoint import checksum
 
 

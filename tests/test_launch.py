@@ -17,8 +17,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from recipe_tools import install, run, start, sweep_arguments
 
-import sweeps.sweep
-from sweeps.launch import TARGETS
+import sweeps.commands.sweep
+from sweeps.clusters.launch import TARGETS
 from sweeps.main import main, parse
 
 ROOT = Path(__file__).parents[1]
@@ -95,10 +95,10 @@ def test_the_sweep_gets_the_same_config(target: str, here: Path) -> None:
         "--config.sweep.num=4",
     ]
     given_flags = [f"--config={CONFIG}", "--workdir=/shared/run", *flags]
-    wanted, _ = parse(sweeps.sweep, "sweep", given_flags)
+    wanted, _ = parse(sweeps.commands.sweep, "sweep", given_flags)
     seen = [word for word in started(target, here, *flags) if word != "--distributed"]
     seen[2] = f"--config={CONFIG}"
-    got, _ = parse(sweeps.sweep, "sweep", seen[2:])
+    got, _ = parse(sweeps.commands.sweep, "sweep", seen[2:])
     assert got.config.to_json() == wanted.config.to_json()
     assert got.workdir == "/shared/run"
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from routers import Attention, neutral_knobs
-from sweeps.placement import Placement, make_mesh, make_spread, place, replicate
+from sweeps.runtime.placement import Placement, make_mesh, make_spread, place, replicate
 from train.backbone import Backbone, BackboneConfig, cross_entropy
 from train.loop import DATA, EVALUATION, INIT, Loop, seed_keys, stream_key
 from train.step import ALIVE, Member, OptimizerConfig, TrainState, make_optimizer

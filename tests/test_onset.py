@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sweeps.likelihood import change_bounds, is_monotone, signed_roots
-from sweeps.onset import estimate_onset, fraction_interval
+from sweeps.inference.likelihood import change_bounds, is_monotone, signed_roots
+from sweeps.inference.onset import estimate_onset, fraction_interval
 
 VALUES = np.concatenate([[0.0], np.geomspace(0.03, 3, 9)])
 

@@ -10,12 +10,12 @@ import pytest
 from simulated import STEPS, VALUES, simulate_results
 
 from routers.signature import COLLAPSE, STRATIFICATION
-from sweeps.criterion import collapsed, collapsed_layers, null_bar
-from sweeps.onset import Onset, estimate_onset, fraction_interval
-from sweeps.parts import compare, part_outcomes, summarize_parts
+from sweeps.inference.criterion import collapsed, collapsed_layers, null_bar
+from sweeps.inference.onset import Onset, estimate_onset, fraction_interval
+from sweeps.findings.signature_onsets import compare, part_outcomes, summarize_parts
 from sweeps.report.figures import draw_figures
-from sweeps.report.words import describe, parts_coincide
-from sweeps.summary import SCHEMA, summarize_sweep
+from sweeps.report.sentences import describe, parts_coincide
+from sweeps.findings.summary import SCHEMA, summarize_sweep
 
 SPREAD = np.geomspace(0.1, 0.6, 10)
 

@@ -15,8 +15,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import sweeps.sweep
-from sweeps.capacity import (
+import sweeps.commands.sweep
+from sweeps.clusters.capacity import (
     NEAR,
     PROBES,
     Loops,
@@ -27,14 +27,14 @@ from sweeps.capacity import (
     line_bound,
     work_of_step,
 )
-from sweeps.experiment import Experiment, build_experiment
+from sweeps.design.experiment import Experiment, build_experiment
 from sweeps.main import main, parse
-from sweeps.placement import Placement, make_mesh
-from sweeps.programs import first_step
-from sweeps.run import prepare
-from sweeps.shape_compile import analyze_chunk, analyze_step, lower_chunk
-from sweeps.single_step import _count, count_loops
-from sweeps.slices import CHIPS, SHAPES, Slice, parse_accelerator, parse_topology
+from sweeps.runtime.placement import Placement, make_mesh
+from sweeps.engine.programs import first_step
+from sweeps.engine.train import prepare
+from sweeps.clusters.compile import analyze_chunk, analyze_step, lower_chunk
+from sweeps.clusters.step_work import _count, count_loops
+from sweeps.clusters.slices import CHIPS, SHAPES, Slice, parse_accelerator, parse_topology
 
 ROOT = Path(__file__).parents[1]
 LIBTPU = importlib.util.find_spec("libtpu") is not None
@@ -142,7 +142,7 @@ def test_loops_count_as_if_written_out() -> None:
 def tiny_experiment(name: str, tiny: dict[str, Any], *more: str) -> Experiment:
     flags = [f"--config.{key}={value}" for key, value in tiny.items()]
     arguments = [f"--config={ROOT}/configs/{name}.py", "--workdir=x", *flags, *more]
-    return build_experiment(parse(sweeps.sweep, "sweep", arguments)[0].config)
+    return build_experiment(parse(sweeps.commands.sweep, "sweep", arguments)[0].config)
 
 
 def test_only_recurrent_routers_have_loops(tiny: dict[str, Any]) -> None:

@@ -12,12 +12,13 @@ from ml_collections import ConfigDict
 from rich.console import Console
 
 from configs import attention
-from sweeps import planner, session
-from sweeps.experiment import build_experiment
-from sweeps.placement import Placement
-from sweeps.planner import Timing, fastest, plan_width, try_width, widths
-from sweeps.sweep import sweep
-from sweeps.workdir import read_manifest
+from sweeps.engine import vmap_width as planner
+from sweeps import pipeline as session
+from sweeps.design.experiment import build_experiment
+from sweeps.runtime.placement import Placement
+from sweeps.engine.vmap_width import Timing, fastest, plan_width, try_width, widths
+from sweeps.commands.sweep import sweep
+from sweeps.storage.workdir import read_manifest
 
 LAYOUT = {"devices": 2, "width": 2, "data": 1}
 

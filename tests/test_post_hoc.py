@@ -8,10 +8,10 @@ from simulated import HEADS, HUB_MASS, LAYERS, VALUES, simulate_results
 
 from routers.attention import Attention
 from routers.signature.nulls import POST_HOC
-from sweeps.diagnosis import Diagnosis
-from sweeps.parts import summarize_parts
-from sweeps.post_hoc import neutral_members, summarize_post_hoc, why_absent
-from sweeps.results import Results
+from sweeps.inference.diagnosis import Diagnosis
+from sweeps.findings.signature_onsets import summarize_parts
+from sweeps.findings.post_hoc import neutral_members, summarize_post_hoc, why_absent
+from sweeps.findings.results import Results
 
 SPREAD = np.geomspace(0.1, 0.3, 8)
 

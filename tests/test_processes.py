@@ -14,8 +14,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from sweeps.main import main
-from sweeps.stopping import STOPPED
-from sweeps.sweep import LOST
+from sweeps.runtime.stop_signal import STOPPED
+from sweeps.commands.sweep import LOST
 
 ROOT = Path(__file__).parents[1]
 LONG = {"train.steps": 3000, "eval.points": 100}

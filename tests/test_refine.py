@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sweeps.main import main
-from sweeps.onset import Onset, estimate_onset
-from sweeps.refine import closed, floor, next_values, stop_reason, width
-from sweeps.refinement import (
+from sweeps.inference.onset import Onset, estimate_onset
+from sweeps.inference.refine import closed, floor, next_values, stop_reason, width
+from sweeps.studies.refinement import (
     ADDED,
     FIRST,
     ROUNDS,

@@ -16,16 +16,16 @@ from ml_collections import ConfigDict
 from rich.console import Console
 
 from configs import attention
-from sweeps import session
-from sweeps.criterion import Snapshot
-from sweeps.experiment import build_experiment
-from sweeps.grid import Grid
-from sweeps.journal import Journal
-from sweeps.placement import choose_placement
-from sweeps.rounds import prepare_turns, train
-from sweeps.run import Sweep
-from sweeps.stopping import Stopped, Stopping
-from sweeps.sweep import BadInput, sweep
+from sweeps import pipeline as session
+from sweeps.inference.criterion import Snapshot
+from sweeps.design.experiment import build_experiment
+from sweeps.design.grid import Grid
+from sweeps.storage.journal import Journal
+from sweeps.runtime.placement import choose_placement
+from sweeps.engine.waves import prepare_turns, train
+from sweeps.engine.train import Sweep
+from sweeps.runtime.stop_signal import Stopped, Stopping
+from sweeps.commands.sweep import BadInput, sweep
 
 RECORD = ("metrics.parquet", "onset.json")
 REFINED = {

@@ -15,17 +15,17 @@ from ml_collections import ConfigDict
 from rich.console import Console
 
 from configs import attention
-from sweeps.experiment import Experiment, build_experiment
-from sweeps.grid import Grid, join_grids, make_axis, make_grid, split_grid
-from sweeps.placement import choose_placement
-from sweeps.programs import turns
-from sweeps.report.scale import KnobScale
-from sweeps.report.words import describe
-from sweeps.results import Results
-from sweeps.rounds import prepare_turns, train
-from sweeps.run import Sweep
-from sweeps.run_diagnosis import diagnose
-from sweeps.sweep import sweep
+from sweeps.design.experiment import Experiment, build_experiment
+from sweeps.design.grid import Grid, join_grids, make_axis, make_grid, split_grid
+from sweeps.runtime.placement import choose_placement
+from sweeps.engine.programs import turns
+from sweeps.report.knob_axis import KnobScale
+from sweeps.report.sentences import describe
+from sweeps.findings.results import Results
+from sweeps.engine.waves import prepare_turns, train
+from sweeps.engine.train import Sweep
+from sweeps.engine.diagnose import diagnose
+from sweeps.commands.sweep import sweep
 
 ROUNDS, NUM = 2, 2
 # Untrained heads this sharp have hubs that a brake takes away, so six steps suffice

@@ -15,7 +15,7 @@ from routers.rwkv import RWKV4, RWKV4Config, continued_means, through_matrices
 from routers.rwkv_scan import ROW, empty_state
 from routers.segments import scan_segments
 from routers.selective_ssm import SelectiveSSM, SelectiveSSMConfig
-from sweeps.plain_scan import PLAIN
+from sweeps.bench.peers.lax_scan import PLAIN
 
 BOTH: list[Any] = [
     RWKV4(8, config=RWKV4Config(heads=2, init_scale=0.4)),

@@ -18,11 +18,11 @@ from rich.console import Console
 
 from configs import attention, default
 from routers import Attention
-from sweeps.experiment import build_experiment, measurements
-from sweeps.placement import choose_placement
-from sweeps.run import prepare, run
-from sweeps.summary import summarize_sweep
-from sweeps.sweep import BadInput, sweep
+from sweeps.design.experiment import build_experiment, measurements
+from sweeps.runtime.placement import choose_placement
+from sweeps.engine.train import prepare, run
+from sweeps.findings.summary import summarize_sweep
+from sweeps.commands.sweep import BadInput, sweep
 from train.checkpoint import load
 
 DIAGNOSED = {"eval.diagnosed": 4}

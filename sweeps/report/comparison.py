@@ -12,7 +12,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 
-from sweeps.compare import (
+from sweeps.findings.comparison import (
     Record,
     differing,
     fit_power_law,
@@ -20,8 +20,8 @@ from sweeps.compare import (
     verdict,
 )
 from sweeps.report.figures import STYLE
-from sweeps.report.scale import KnobScale
-from sweeps.report.words import interval, where
+from sweeps.report.knob_axis import KnobScale
+from sweeps.report.sentences import interval, where
 
 
 def render(records: Sequence[Record], over: str | None, flags: str) -> str:

@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from sweeps.coverage import SCENARIOS, UNITS, VALUES, Tally
+from sweeps.studies.coverage import SCENARIOS, UNITS, VALUES, Tally
 
 LEAST, MOST = 0.90, 0.98
 ENOUGH = 8
@@ -17,7 +17,7 @@ Written by
 
 Members are simulated from known onsets on an axis of {values} values, evenly spaced in
 the logarithm; lengths are in *gaps* of that grid. Each cell is {replicates} sweeps
-through `sweeps.onset.estimate_onset`, the function that `onset sweep` uses (standard
+through `sweeps.inference.onset.estimate_onset`, the function that `onset sweep` uses (standard
 error of a coverage of 95 %: {error:.1f} points).
 
 **Truth** is where the population's collapse probability crosses ½ on the continuous

@@ -12,8 +12,8 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from sweeps.report.maps import map_layers, map_steps
-from sweeps.report.scale import KnobScale
-from sweeps.report.words import interval
+from sweeps.report.knob_axis import KnobScale
+from sweeps.report.sentences import interval
 
 INK = "#222222"
 COLLAPSED, FREE, DIVERGED = "#c1432e", "#2b6a99", "#999999"

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from scipy import stats
 
-from sweeps.refinement import ADDED, FIRST, ROUNDS, UNITS, VALUES, Tally, enough
+from sweeps.studies.refinement import ADDED, FIRST, ROUNDS, UNITS, VALUES, Tally, enough
 
 TARGET = 3.0
 GRID = 0.1
@@ -24,7 +24,7 @@ Written by
 Seeds with known thresholds are swept twice from **as many members**: a first grid of
 {values} values refined in rounds of {added} (`sweep.refine.num`), and a uniform grid of
 {totals} values over the same range. Both use the functions that `onset sweep` uses
-(`sweeps.refine`, `sweeps.onset.estimate_onset`) and the same seeds. Lengths are in gaps
+(`sweeps.inference.refine`, `sweeps.inference.onset.estimate_onset`) and the same seeds. Lengths are in gaps
 of the first grid; the onset lies uniformly {first:g} to {last:g} gaps after its first
 value. Each cell is {replicates} sweeps. Refinement may stop before its rounds are
 spent; the uniform grid then has more members than it.

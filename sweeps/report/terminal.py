@@ -16,7 +16,7 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
-from sweeps.report.words import describe
+from sweeps.report.sentences import describe
 
 
 class MemberStepsColumn(ProgressColumn):

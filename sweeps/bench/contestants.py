@@ -1,0 +1,274 @@
+"""What `onset bench --what=sweep` sets side by side: the same members, the same steps.
+
+All programs start from the same parameters. Those of Onset draw their batches inside,
+as a sweep does; its peers are handed the same batches beforehand.
+"""
+
+import dataclasses
+import functools
+import importlib.util
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from ml_collections import ConfigDict
+
+from routers.attention import Attention
+from routers.graph_attention import GraphAttention
+from routers.rwkv import RWKV4
+from routers.selective_ssm import SelectiveSSM
+from sweeps.design.experiment import Experiment, build_experiment
+from sweeps.design.grid import Axis, make_grid
+from sweeps.runtime.placement import Placement, cores, make_mesh
+from sweeps.engine.vmap_width import compile_chunk
+from sweeps.engine.programs import data_streams, make_loop, make_members
+from train.step import TrainState, draw_batches, make_optimizer, train_step
+
+WIDTHS = (4, 16)
+"""Members at once on each device, beside those of the sweep itself."""
+ONSET = "Onset as swept"
+BASE = "PyTorch eager, one by one"
+LIBRARIES = {
+    RWKV4: "transformers",
+    SelectiveSSM: "transformers",
+    GraphAttention: "torch_geometric",
+}
+"""Of the published layers that are peers; these have no brake, `Attention`'s has."""
+BRAKE = "token.brake"
+FUNCTIONAL = {
+    "PyTorch vmap": {"stacked": True, "compiled": False},
+    "torch.compile, one by one": {"stacked": False, "compiled": True},
+    "torch.compile of vmap": {"stacked": True, "compiled": True},
+}
+
+
+class Trainer(Protocol):
+    """A program that was compiled, with its members' states."""
+
+    def train(self) -> Any:
+        """Trains all members for a chunk and waits; losses ``[M, steps]``."""
+        ...
+
+
+@dataclasses.dataclass(frozen=True)
+class Start:
+    """Where every peer starts, as NumPy.
+
+    Attributes:
+      states: of all members, ``[M]``.
+      batches: inputs and targets of the chunk, ``[steps, B, ...]``.
+    """
+
+    states: TrainState
+    batches: tuple[np.ndarray, np.ndarray]
+
+
+@dataclasses.dataclass(frozen=True)
+class Program:
+    """A row of the table.
+
+    Attributes:
+      name: of the row.
+      load: imports what it needs, so that it is not measured.
+      build: from the start of all peers to a trainer.
+      missing: why it cannot run here; empty where it can.
+    """
+
+    name: str
+    load: Callable[[], None]
+    build: Callable[[Start], Trainer]
+    missing: str = ""
+
+
+def build_timed(config: ConfigDict) -> Experiment:
+    """The experiment of a config of one value, see `sweeps.commands.bench.one_value`.
+
+    Where the peer is a published layer, its members have the value at which the router
+    is that layer, which may be 0: no axis of a config has that alone.
+    """
+    experiment = build_experiment(config)
+    grid, (router, _) = experiment.grid, experiment.routers["token"]
+    if router in LIBRARIES and grid.axis.knob == BRAKE:
+        axis = Axis(BRAKE, (router.knobs["brake"].neutral,))
+        grid = make_grid(axis, config.sweep.seeds, config.sweep.data_seeds)
+    return dataclasses.replace(experiment, grid=grid)
+
+
+def draw_start(experiment: Experiment) -> Start:
+    """Initial states and first batches, those that a sweep would have."""
+    placement = Placement(1, 1)
+    loop = make_loop(experiment, placement, make_mesh(placement))
+    members = make_members(experiment, np.arange(experiment.grid.members))
+    streams = data_streams(experiment)
+    draw = jax.jit(draw_batches, static_argnums=(3, 4))
+    batches = draw(experiment.task, streams, 0, experiment.steps, experiment.batch)
+    states = jax.jit(loop.init)(members, experiment.task)
+    inputs, targets = (np.asarray(part[0]) for part in batches)
+    return Start(jax.tree.map(np.asarray, states), (inputs, targets))
+
+
+def list_programs(experiment: Experiment, planned: Placement) -> list[Program]:
+    """All rows, the sweep's own first.
+
+    Args:
+      experiment: whose members are trained, on one data stream.
+      planned: placement of a sweep.
+    """
+    rows = [
+        Program(name, _nothing, functools.partial(_chunk, experiment, placement))
+        for name, placement in placements(experiment.grid.members, planned)
+    ]
+    plain = functools.partial(PlainLoop, experiment)
+    rows.append(Program("plain JAX step, one by one", _nothing, plain))
+    missing = why_no_peer(experiment)
+    eager = functools.partial(_torch, experiment, None)
+    load = functools.partial(load_peer, experiment)
+    rows.append(Program(BASE, load, eager, missing))
+    library = LIBRARIES.get(experiment.routers["token"][0], "")
+    for name, style in FUNCTIONAL.items():
+        build = functools.partial(_torch, experiment, style)
+        reason = missing or why_not_functional(library, **style)
+        rows.append(Program(name, load, build, reason))
+    return rows
+
+
+def placements(members: int, planned: Placement) -> Iterator[tuple[str, Placement]]:
+    """Named placements that differ, the planned one first."""
+    yield f"{ONSET}, {_layout(planned)}", planned
+    seen = {planned}
+    widest = -(-members // planned.devices)
+    others = [Placement(1, 1)]
+    others += [Placement(planned.devices, w) for w in WIDTHS if w <= widest]
+    for other in (*others, Placement(1, members)):
+        if other not in seen:
+            yield f"Onset, {_layout(other)}", other
+        seen.add(other)
+
+
+def why_no_peer(experiment: Experiment) -> str:
+    """Why PyTorch cannot train the same members here; empty where it can."""
+    router, settings = experiment.routers["token"]
+    knobs = {f"token.{name}": knob.neutral for name, knob in router.knobs.items()}
+    axis = experiment.grid.axis
+    if "depth" in experiment.routers:
+        return "no peer of a depth slot"
+    changed = any(value != knobs[k] for k, value in experiment.fixed.items())
+    if changed or axis.knob != BRAKE:
+        return f"no peer of knobs other than {BRAKE}"
+    if experiment.model.config.dtype != jnp.float32:
+        return "no peer of model.dtype other than float32"
+    if router is Attention:
+        if settings.rotary or settings.slopes != "uniform":
+            return "no peer of rotary attention or of other slopes than uniform"
+    elif router not in LIBRARIES:
+        return f"no peer of {router.__name__}"
+    elif not getattr(settings, "token_shift", getattr(settings, "gated", True)):
+        return f"no peer of this form of {router.__name__}"
+    elif any(value != knobs[BRAKE] for value in axis.values):
+        return f"no peer at another brake than {knobs[BRAKE]:g}, the published one"
+    needed = {"torch", LIBRARIES.get(router, "torch")}
+    if any(importlib.util.find_spec(name) is None for name in needed):
+        return "needs PyTorch: pip install 'router-sweeps[parity]'"
+    return ""
+
+
+def why_not_functional(library: str, *, stacked: bool, compiled: bool) -> str:
+    """Why a library's layers do not train in this style; empty where they do."""
+    if library == "transformers":
+        return "transformers' mixers run eagerly"
+    if library == "torch_geometric" and stacked and compiled:
+        # With PyTorch 2.13: the first losses agree and later ones do not, by .01.
+        return "compiled so, PyTorch Geometric's layers train to other losses"
+    return ""
+
+
+class ChunkTrainer:
+    """Onset's own program: a whole chunk of all members in one call."""
+
+    def __init__(self, experiment: Experiment, placement: Placement) -> None:
+        """Compiles it and initialises its members."""
+        self._members = experiment.grid.members
+        chunk = compile_chunk(experiment, placement, self._members)
+        self._chunk, self.states, self._arguments = chunk
+
+    def train(self) -> jax.Array:
+        """See `Trainer.train`."""
+        self.states, losses = self._chunk(self.states, *self._arguments)
+        return losses.block_until_ready()[: self._members]
+
+
+class PlainLoop:
+    """The same step, jitted, called for every member and step from Python."""
+
+    def __init__(self, experiment: Experiment, start: Start) -> None:
+        """Puts states and batches on the first device."""
+        every = make_members(experiment, np.arange(experiment.grid.members))
+        states = jax.tree.map(jnp.asarray, start.states)
+        rows = range(experiment.grid.members)
+        self.states = [take_row(states, row) for row in rows]
+        self._members = [take_row(every, row) for row in rows]
+        self._geometry = experiment.task.geometry()
+        inputs, targets = (jnp.asarray(part) for part in start.batches)
+        self._batches = list(zip(inputs, targets, strict=True))
+        step = functools.partial(
+            train_step,
+            experiment.model,
+            make_optimizer(experiment.optimizer),
+            experiment.optimizer.warmup,
+        )
+        self._step = jax.jit(step, donate_argnums=2)
+
+    def train(self) -> jax.Array:
+        """See `Trainer.train`."""
+        losses = []
+        for index, member in enumerate(self._members):
+            state = self.states[index]
+            for batch in self._batches:
+                state, loss = self._step(self._geometry, member, state, *batch)
+                losses.append(loss)
+            self.states[index] = state
+        jax.block_until_ready((self.states, losses))
+        return jnp.stack(losses).reshape(len(self._members), -1)
+
+
+def load_torch() -> None:
+    """Imports PyTorch, and what its optimisers import of it when first made."""
+    import torch
+    import torch._dynamo
+
+    torch.set_num_threads(cores())
+
+
+def load_peer(experiment: Experiment) -> None:
+    """Imports PyTorch and the library that the peer's layers are of."""
+    load_torch()
+    from sweeps.bench.peers.torch_training import make_mixer
+
+    make_mixer(experiment)
+
+
+def _torch(
+    experiment: Experiment, style: dict[str, bool] | None, start: Start
+) -> Trainer:
+    from sweeps.bench.peers.torch_training import make_peer
+
+    return make_peer(experiment, style, start.states.params, start.batches)
+
+
+def _chunk(experiment: Experiment, placement: Placement, _: Start) -> Trainer:
+    return ChunkTrainer(experiment, placement)
+
+
+def _nothing() -> None:
+    """JAX is there already."""
+
+
+def take_row(tree: Any, row: int) -> Any:
+    """One row of the leading axis of every leaf."""
+    return jax.tree.map(lambda leaf: leaf[row], tree)
+
+
+def _layout(placement: Placement) -> str:
+    return f"{placement.devices} × {placement.width}"

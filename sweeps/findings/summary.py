@@ -1,0 +1,153 @@
+"""``onset.json``: what a sweep found, with nulls, spreads and definitions.
+
+The schema is `docs/onset_schema.md`; a test holds the two together.
+"""
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+from routers.signature import COLLAPSE, STRATIFICATION
+from sweeps.findings.trajectories import depth_course, layer_outcomes, training_course
+from sweeps.inference.criterion import ACCURACY, LOSS, NULLS, null_samples
+from sweeps.inference.onset import estimate_onset, fraction_interval
+from sweeps.findings.signature_onsets import sensitivity, summarize_parts
+from sweeps.findings.post_hoc import summarize_post_hoc
+from sweeps.findings.results import Results, quartiles
+
+SCHEMA = 2
+
+
+def summarize_sweep(results: Results, router: str) -> dict[str, Any]:
+    """The content of ``onset.json``, plain JSON values.
+
+    Args:
+      results: a finished sweep's.
+      router: the router's name.
+    """
+    experiment = results.experiment
+    axis = experiment.grid.axis
+    outcome = results.outcome_by_unit()
+    onset = estimate_onset(np.asarray(axis.values), outcome)
+    layers = layer_outcomes(results)
+    return {
+        "schema": SCHEMA,
+        "router": router,
+        "geometry": experiment.kind,
+        "knob": axis.knob,
+        "steps": experiment.steps,
+        "criterion": dataclasses.asdict(experiment.criterion),
+        "onset": onset.plain(),
+        "refinement": results.refinement.plain() if results.refinement else None,
+        "parts": summarize_parts(results),
+        "sensitivity": sensitivity(results),
+        "post_hoc": summarize_post_hoc(results),
+        "diagnosis": _diagnosis(results),
+        "layers": layers.shape[1],
+        "curve": [_point(results, layers, index) for index in range(len(axis.values))],
+    }
+
+
+def _point(results: Results, layers: np.ndarray, index: int) -> dict[str, Any]:
+    """One value of the axis: counts, spreads over seeds, and its nulls."""
+    grid = results.experiment.grid
+    chosen = grid.value == index
+    now, start = results.snapshots[-1], results.snapshots[0]
+    alive = chosen & (now.diverged < 0)
+    collapsed = int(results.outcomes[-1][chosen].sum())
+    low, high = fraction_interval(collapsed, int(alive.sum()))
+    concentration = results.experiment.criterion.metric
+    parts = {
+        name.split("/")[-1]: {
+            **quartiles(now.model[name][alive, 0]),
+            "nulls": _nulls(results, name, alive),
+        }
+        for name in (COLLAPSE, STRATIFICATION)
+        if name in now.model
+    }
+    return {
+        "value": grid.axis.values[index],
+        "round": int(grid.round[chosen][0]),
+        "members": int(chosen.sum()),
+        "collapsed": collapsed,
+        "diverged": int(chosen.sum() - alive.sum()),
+        "fraction": {"low": low, "high": high},
+        "loss": quartiles(now.model[LOSS][alive, 0]),
+        "accuracy": quartiles(now.model[ACCURACY][alive, 0]),
+        "untrained_loss": quartiles(start.model[LOSS][alive, 0]),
+        "concentration": quartiles(now.model[concentration][alive, 0]),
+        "nulls": _nulls(results, concentration, alive),
+        "diagnostic_nulls": _diagnostic_nulls(results, concentration, alive),
+        "hub_mass": quartiles(now.model["concentration/hub_mass"][alive, 0]),
+        **parts,
+        "onset_step": _onset_step(results, alive),
+        "training": training_course(results, alive),
+        "depth": depth_course(layers, alive),
+    }
+
+
+def _nulls(results: Results, name: str, chosen: np.ndarray) -> dict[str, Any]:
+    """Median and both extreme quantiles of each criterion null of a measure."""
+    if not chosen.any():
+        return {}
+    now, start = results.snapshots[-1], results.snapshots[0]
+    return {
+        null: _extremes(results, samples)
+        for null, every in null_samples(name, now, start, chosen).items()
+        if len(samples := every[np.isfinite(every)])  # a zero matrix has no rank
+    }
+
+
+def _extremes(results: Results, samples: np.ndarray) -> dict[str, float]:
+    level = results.experiment.criterion.quantile
+    return {
+        "median": float(np.median(samples)),
+        "low": float(np.quantile(samples, 1 - level)),
+        "high": float(np.quantile(samples, level)),
+    }
+
+
+def _diagnosis(results: Results) -> dict[str, Any] | None:
+    """How the diagnostic nulls were taken, and why some were not."""
+    if results.diagnosis is None:
+        return None
+    return {
+        "sequences": results.experiment.diagnosed,
+        "absent": dict(results.diagnosis.absent),
+    }
+
+
+def _diagnostic_nulls(
+    results: Results, name: str, chosen: np.ndarray
+) -> dict[str, Any]:
+    """As `_nulls`, of the nulls that say why and never decide."""
+    if results.diagnosis is None or not chosen.any():
+        return {}
+    return {
+        null: _extremes(results, samples)
+        for null, samples in results.diagnosis.nulls_of(name, chosen).items()
+        if null not in NULLS
+    }
+
+
+def _onset_step(results: Results, chosen: np.ndarray) -> dict[str, float | None]:
+    """Quartiles of the first collapsed step.
+
+    Members never collapsed are censored at the end: a quantile among them is None.
+    """
+    steps = np.sort(np.where(chosen, results.onset_steps, np.nan)[chosen])
+    steps = np.where(np.isnan(steps), np.inf, steps)
+
+    def quantile(share: float) -> float | None:
+        if not len(steps):
+            return None
+        value = np.quantile(steps, share, method="inverted_cdf")
+        return float(value) if np.isfinite(value) else None
+
+    return {
+        "median": quantile(0.5),
+        "low": quantile(0.25),
+        "high": quantile(0.75),
+        "reached": int(np.isfinite(steps).sum()),
+    }

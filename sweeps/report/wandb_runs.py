@@ -1,0 +1,224 @@
+"""Weights & Biases, or nothing, behind one thin interface.
+
+One run per member (`job_type` = the router, grouped by sweep), and one *curve* run
+whose step metric is the knob itself, so that W&B's own line plots overlay the onset
+curves of several sweeps. The work directory is the record; W&B mirrors it.
+"""
+
+import dataclasses
+import hashlib
+import os
+import shutil
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import wandb
+from ml_collections import ConfigDict
+
+from sweeps.inference.criterion import Snapshot
+from sweeps.design.experiment import Experiment, router_name
+from sweeps.design.grid import Grid
+
+CURVE = "curve"
+"""Name and job type of the run of the whole sweep."""
+MOST_MEMBER_RUNS = 256
+"""Above it only the curve run: each run costs 16 ms and three file descriptors."""
+
+
+class Tracker(Protocol):
+    """Where a sweep reports to while it runs."""
+
+    def begin(self, grid: Grid) -> None:
+        """The members that train next."""
+        ...
+
+    def log(self, snapshot: Snapshot, collapsed: np.ndarray) -> None:
+        """One measurement of the members that train now."""
+        ...
+
+    def finish(self, summary: dict[str, Any], figures: list[Path]) -> None:
+        """The result; closes everything."""
+        ...
+
+    def ids(self) -> dict[str, Any]:
+        """What the manifest needs to find the runs again."""
+        ...
+
+
+class NoTracker:
+    """Reports nowhere."""
+
+    def begin(self, grid: Grid) -> None:
+        """Does nothing."""
+
+    def log(self, snapshot: Snapshot, collapsed: np.ndarray) -> None:
+        """Does nothing."""
+
+    def finish(self, summary: dict[str, Any], figures: list[Path]) -> None:
+        """Does nothing."""
+
+    def ids(self) -> dict[str, Any]:
+        """No runs."""
+        return {"mode": "disabled"}
+
+
+@dataclasses.dataclass(frozen=True)
+class _Names:
+    sweep: str
+    project: str
+    entity: str | None
+    mode: Any
+    directory: Path
+
+
+class WandbTracker:
+    """Mirrors a sweep to Weights & Biases, online or into ``workdir/wandb``."""
+
+    def __init__(self, names: _Names, config: ConfigDict, experiment: Experiment):
+        """Opens the curve run; members' runs open as they begin to train."""
+        self._names, self._config = names, config.to_dict()
+        self._experiment, self._router = experiment, router_name(config)
+        self._curve = self._open(CURVE, CURVE, self._config)
+        knob = experiment.grid.axis.knob
+        self._curve.define_metric(knob)
+        self._curve.define_metric("onset/*", step_metric=knob)
+        self._few = experiment.most_members <= MOST_MEMBER_RUNS
+        self._members: list[Any] = []
+        self._training: list[Any] = []
+
+    def begin(self, grid: Grid) -> None:
+        """Opens one run per member, up to `MOST_MEMBER_RUNS` in the whole sweep."""
+        self._training = [
+            self._open_member(grid, m) for m in range(grid.members * self._few)
+        ]
+
+    def _open(self, name: str, job_type: str, config: dict[str, Any]) -> Any:
+        names = self._names
+        return wandb.init(
+            project=names.project,
+            entity=names.entity,
+            dir=str(names.directory),
+            id=f"{names.sweep}-{name}",
+            name=name,
+            group=names.sweep,
+            job_type=job_type,
+            mode=names.mode,
+            config=config,
+            reinit="create_new",
+            # A fresh object each time: init writes into the one it is given.
+            settings=wandb.Settings(
+                silent=True,
+                console="off",
+                save_code=False,
+                disable_git=True,
+                x_disable_stats=True,
+                x_disable_meta=True,
+                # Of the curve alone: listing packages takes 80 ms a run.
+                x_save_requirements=job_type == CURVE,
+            ),
+        )
+
+    def _open_member(self, grid: Grid, member: int) -> Any:
+        own = {
+            **self._experiment.fixed,
+            grid.axis.knob: float(grid.swept[member]),
+            "init_seed": int(grid.init_seed[member]),
+            "data_seed": int(grid.data_seed[member]),
+        }
+        name = f"member-{len(self._members):04d}"
+        run = self._open(name, self._router, self._config | own)
+        run.define_metric("opt_step")
+        run.define_metric("*", step_metric="opt_step")
+        self._members.append(run)
+        return run
+
+    def log(self, snapshot: Snapshot, collapsed: np.ndarray) -> None:
+        """Logs every member's numbers against its optimiser steps."""
+        for member, run in enumerate(self._training):
+            numbers = {k: v[member, 0] for k, v in snapshot.model.items()}
+            numbers["loss/train"] = snapshot.train_loss[member]
+            known = {k: float(v) for k, v in numbers.items() if np.isfinite(v)}
+            run.log(
+                known
+                | {
+                    "opt_step": snapshot.step,
+                    "outcome/collapsed": int(collapsed[member]),
+                    "outcome/diverged_step": int(snapshot.diverged[member]),
+                }
+            )
+
+    def finish(self, summary: dict[str, Any], figures: list[Path]) -> None:
+        """Logs the onset curve against the knob, the figures, and closes all runs."""
+        for point in summary["curve"]:
+            self._curve.log({summary["knob"]: point["value"], **curve_metrics(point)})
+        for name, value in summary["onset"].items():
+            self._curve.summary[f"critical/{name}"] = value
+        self._curve.log({p.stem: wandb.Image(str(p)) for p in figures})
+        for run in [*self._members, self._curve]:
+            run.finish()
+
+    def ids(self) -> dict[str, Any]:
+        """Project, group and run ids."""
+        return {
+            "mode": self._names.mode,
+            "project": self._names.project,
+            "group": self._names.sweep,
+            "curve": self._curve.id,
+            "members": [run.id for run in self._members],
+        }
+
+
+def curve_metrics(point: dict[str, Any]) -> dict[str, float]:
+    """One point of ``onset.json``'s curve as flat ``onset/…`` metrics."""
+    alive = point["members"] - point["diverged"]
+    metrics = {
+        "onset/collapse_fraction": point["collapsed"] / alive if alive else None,
+        "onset/collapse_fraction_low": point["fraction"]["low"],
+        "onset/collapse_fraction_high": point["fraction"]["high"],
+        "onset/diverged": point["diverged"],
+        "onset/step": point["onset_step"]["median"],
+    }
+    for name in ("concentration", "hub_mass", "loss", "effective_rank", "key_norm_cv"):
+        for statistic, value in point.get(name, {}).items():
+            if statistic != "nulls":
+                metrics[f"onset/{name}_{statistic}"] = value
+    for null, values in point["nulls"].items():
+        metrics[f"onset/null_{null}_high"] = values["high"]
+    return {name: float(v) for name, v in metrics.items() if v is not None}
+
+
+def open_tracker(
+    config: ConfigDict, experiment: Experiment, workdir: Path, fingerprint: str
+) -> Tracker:
+    """The tracker the config asks for.
+
+    Args:
+      config: the whole config; ``wandb`` is read and all of it is logged.
+      experiment: the sweep.
+      workdir: offline runs are written to ``workdir/wandb``.
+      fingerprint: of the sweep; with the directory's name it makes the runs' ids.
+    """
+    mode = config.wandb.mode
+    if mode == "auto":
+        mode = os.environ.get("WANDB_MODE") or ("online" if _has_key() else "offline")
+    if mode == "disabled":
+        return NoTracker()
+    os.environ.setdefault("WANDB_SILENT", "true")
+    if mode == "offline":
+        # Of a sweep that was stopped; everything is logged again from its record.
+        shutil.rmtree(workdir / "wandb", ignore_errors=True)
+    place = hashlib.sha256(str(workdir.absolute()).encode()).hexdigest()[:6]
+    names = _Names(
+        sweep=f"{router_name(config)}-{fingerprint[:8]}-{place}",
+        project=config.wandb.project,
+        entity=config.wandb.entity or None,
+        mode=mode,
+        directory=workdir,
+    )
+    return WandbTracker(names, config, experiment)
+
+
+def _has_key() -> bool:
+    # login looks in the environment, settings and netrc, and asks nobody.
+    return bool(wandb.login(prompt=False))
