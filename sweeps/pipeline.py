@@ -10,21 +10,21 @@ import numpy as np
 from ml_collections import ConfigDict
 from rich.console import Console
 
-from sweeps.inference.criterion import Snapshot
-from sweeps.engine.routing_examples import examples
 from sweeps.design.experiment import Experiment, router_name
 from sweeps.design.grid import Grid
-from sweeps.storage.journal import Journal
-from sweeps.runtime.placement import Placement
-from sweeps.engine.vmap_width import plan_width
-from sweeps.runtime.processes import barrier, is_first
-from sweeps.report.terminal import make_progress
-from sweeps.findings.results import Results, write_json, write_parquet
-from sweeps.engine.waves import prepare_turns, train
-from sweeps.engine.train import Cost, Sweep, estimate_cost
 from sweeps.engine.diagnose import diagnose
-from sweeps.runtime.stop_signal import Stopping
+from sweeps.engine.routing_examples import examples
+from sweeps.engine.train import Cost, Sweep, estimate_cost
+from sweeps.engine.vmap_width import plan_width
+from sweeps.engine.waves import prepare_turns, train
+from sweeps.findings.results import Results, write_json, write_parquet
 from sweeps.findings.summary import summarize_sweep
+from sweeps.inference.criterion import Snapshot
+from sweeps.report.terminal import make_progress
+from sweeps.runtime.placement import Placement
+from sweeps.runtime.processes import barrier, is_first
+from sweeps.runtime.stop_signal import Stopping
+from sweeps.storage.journal import Journal
 from sweeps.storage.workdir import (
     CHECKPOINT,
     FIGURES,

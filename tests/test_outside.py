@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from sweeps.main import main
+from tests import ROOT
 
-ROOT = Path(__file__).parents[1]
 OUTSIDE = ROOT / "tests/outside"
 PAGE = (ROOT / "docs/add_a_router.md").read_text()
 

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from sweeps.main import COMMANDS, main
+from tests import ROOT
 
-ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 
 

@@ -21,9 +21,9 @@ from routers.rwkv import RWKV4
 from routers.selective_ssm import SelectiveSSM
 from sweeps.design.experiment import Experiment, build_experiment
 from sweeps.design.grid import Axis, make_grid
-from sweeps.runtime.placement import Placement, cores, make_mesh
-from sweeps.engine.vmap_width import compile_chunk
 from sweeps.engine.programs import data_streams, make_loop, make_members
+from sweeps.engine.vmap_width import compile_chunk
+from sweeps.runtime.placement import Placement, cores, make_mesh
 from train.step import TrainState, draw_batches, make_optimizer, train_step
 
 WIDTHS = (4, 16)

@@ -21,8 +21,8 @@ from pathlib import Path
 from ml_collections import ConfigDict
 
 from sweeps.bench.contestants import Start, build_timed, list_programs
-from sweeps.runtime.placement import Placement, claim_cores
 from sweeps.engine.vmap_width import SHARE
+from sweeps.runtime.placement import Placement, claim_cores
 
 STATUS, MEMORY = Path("/proc/self/status"), Path("/proc/meminfo")
 RESET = Path("/proc/self/clear_refs")

@@ -19,8 +19,8 @@ from rich.table import Table
 
 from routers import ROUTERS
 from routers.base import Array, Geometry, Router, causal_geometry, neutral_knobs
-from sweeps.bench.timing import time_in_turn
 from sweeps.bench.peers.lax_scan import PLAIN
+from sweeps.bench.timing import time_in_turn
 from sweeps.design.parse import read_routers
 
 LEAST_SECONDS = 0.05

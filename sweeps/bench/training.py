@@ -17,7 +17,6 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from sweeps.bench.memory import Peak, one_line, peak_memory
 from sweeps.bench.contestants import (
     BASE,
     ChunkTrainer,
@@ -27,11 +26,12 @@ from sweeps.bench.contestants import (
     draw_start,
     list_programs,
 )
+from sweeps.bench.memory import Peak, one_line, peak_memory
 from sweeps.bench.timing import ROUNDS, time_in_turn
 from sweeps.design.experiment import Experiment
 from sweeps.design.grid import make_grid
-from sweeps.runtime.placement import Placement, choose_placement, cores
 from sweeps.engine.vmap_width import plan_width
+from sweeps.runtime.placement import Placement, choose_placement, cores
 
 LEAST_SECONDS = 0.5
 """Of a turn: a few chunks of one member, one of many."""

@@ -12,11 +12,11 @@ from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from sweeps.clusters.capacity import Overflow, Program
-from sweeps.design.experiment import Experiment
-from sweeps.runtime.placement import MEMBERS, Placement
-from sweeps.engine.programs import data_streams, make_loop, make_members
-from sweeps.clusters.step_work import make_step
 from sweeps.clusters.slices import GIB, Slice
+from sweeps.clusters.step_work import make_step
+from sweeps.design.experiment import Experiment
+from sweeps.engine.programs import data_streams, make_loop, make_members
+from sweeps.runtime.placement import MEMBERS, Placement
 
 AVAILABLE = re.compile(r"available HBM \(([\d.]+)([KMG])\)")
 SCALE = {"K": GIB / 2**20, "M": GIB / 2**10, "G": float(GIB)}

@@ -17,16 +17,16 @@ from rich.console import Console
 from rich.table import Table
 
 from sweeps.clusters.capacity import Overflow, Program, Work, largest_fit, work_of_step
-from sweeps.design.experiment import Experiment, build_experiment
-from sweeps.runtime.placement import Placement, mesh_of
 from sweeps.clusters.compile import (
     analyze_chunk,
     analyze_step,
     describe,
     use_described_tpus,
 )
-from sweeps.clusters.step_work import count_loops
 from sweeps.clusters.slices import GIB, Chip, Slice, parse_topology
+from sweeps.clusters.step_work import count_loops
+from sweeps.design.experiment import Experiment, build_experiment
+from sweeps.runtime.placement import Placement, mesh_of
 
 
 class BadInput(ValueError):

@@ -24,8 +24,8 @@ from pathlib import Path
 from absl import flags
 from ml_collections import ConfigDict, config_flags
 
-from sweeps.bench.mixing import bench_mixing
 from sweeps.bench.contestants import build_timed
+from sweeps.bench.mixing import bench_mixing
 from sweeps.bench.training import bench_sweep
 from sweeps.runtime.placement import claim_cores
 

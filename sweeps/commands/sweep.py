@@ -19,15 +19,15 @@ from absl import flags
 from ml_collections import ConfigDict
 from rich.console import Console
 
-from sweeps.runtime.compile_cache import keep_compiled
 from sweeps.design.experiment import Experiment, build_experiment
-from sweeps.storage.journal import Journal
-from sweeps.runtime.placement import Placement, choose_placement, claim_cores
-from sweeps.runtime.processes import any_process, is_first, join, leave
-from sweeps.report.terminal import print_findings
 from sweeps.engine.train import shape_of_states
 from sweeps.pipeline import run_session
+from sweeps.report.terminal import print_findings
+from sweeps.runtime.compile_cache import keep_compiled
+from sweeps.runtime.placement import Placement, choose_placement, claim_cores
+from sweeps.runtime.processes import any_process, is_first, join, leave
 from sweeps.runtime.stop_signal import STOPPED, Stopped
+from sweeps.storage.journal import Journal
 from sweeps.storage.workdir import JOURNAL, claim, fingerprint, hold, read_summary
 
 LOST = 1

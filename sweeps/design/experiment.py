@@ -6,9 +6,7 @@ import functools
 import jax
 from ml_collections import ConfigDict
 
-from sweeps.inference.criterion import Criterion, make_criterion
 from sweeps.design.grid import Grid, make_axis, make_grid
-from sweeps.inference.refine import Refinement, make_refinement
 from sweeps.design.parse import (
     Routers,
     read_dtype,
@@ -17,6 +15,8 @@ from sweeps.design.parse import (
     read_task,
     require_positive,
 )
+from sweeps.inference.criterion import Criterion, make_criterion
+from sweeps.inference.refine import Refinement, make_refinement
 from train.backbone import Backbone, BackboneConfig
 from train.step import OptimizerConfig
 from train.tasks import Task

@@ -6,13 +6,13 @@ import jax
 import numpy as np
 
 from routers.signature.nulls import Variant, diagnostic_variants
-from sweeps.inference.diagnosis import Diagnosis
 from sweeps.design.experiment import Experiment
-from sweeps.runtime.placement import make_mesh, place, replicate
-from sweeps.findings.post_hoc import neutral_members, why_absent
-from sweeps.runtime.processes import to_host
 from sweeps.engine.programs import diagnosis_inputs, make_members, turns
 from sweeps.engine.train import Sweep
+from sweeps.findings.post_hoc import neutral_members, why_absent
+from sweeps.inference.diagnosis import Diagnosis
+from sweeps.runtime.placement import make_mesh, place, replicate
+from sweeps.runtime.processes import to_host
 
 
 def variants_of(experiment: Experiment) -> tuple[tuple[Variant, ...], dict[str, str]]:

@@ -5,8 +5,8 @@ from typing import Any
 import jax
 import numpy as np
 
-from sweeps.findings.results import Results
 from sweeps.engine.train import Sweep
+from sweeps.findings.results import Results
 from train.measure import routing_example
 
 

@@ -11,12 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from routers.signature.nulls import Variant
-from sweeps.inference.criterion import Snapshot, summarize
 from sweeps.design.experiment import Experiment
 from sweeps.design.grid import Grid
-from sweeps.storage.journal import Journal
-from sweeps.runtime.placement import Placement, make_mesh, place, replicate
-from sweeps.runtime.processes import to_host
 from sweeps.engine.programs import (
     Programs,
     compile_programs,
@@ -29,6 +25,10 @@ from sweeps.engine.programs import (
     turns,
 )
 from sweeps.findings.results import Results
+from sweeps.inference.criterion import Snapshot, summarize
+from sweeps.runtime.placement import Placement, make_mesh, place, replicate
+from sweeps.runtime.processes import to_host
+from sweeps.storage.journal import Journal
 from train.loop import Loop
 from train.step import Member, TrainState, make_optimizer
 

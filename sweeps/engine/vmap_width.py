@@ -14,9 +14,9 @@ import jax
 import numpy as np
 
 from sweeps.design.experiment import Experiment
+from sweeps.engine.programs import data_streams, first_step, make_loop, make_members
 from sweeps.runtime.placement import Placement, make_mesh, place, replicate
 from sweeps.runtime.processes import slowest
-from sweeps.engine.programs import data_streams, first_step, make_loop, make_members
 from train.step import TrainState
 
 FACTOR = 4

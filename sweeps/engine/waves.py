@@ -13,18 +13,18 @@ from functools import partial
 import jax
 import numpy as np
 
-from sweeps.inference.criterion import Snapshot
 from sweeps.design.experiment import Experiment
 from sweeps.design.grid import Axis, Grid, make_grid, split_grid
-from sweeps.storage.journal import Journal
+from sweeps.engine.diagnose import variants_of
+from sweeps.engine.programs import make_members
+from sweeps.engine.train import Sweep, prepare, refill, run
+from sweeps.findings.results import Results, join_results
+from sweeps.inference.criterion import Snapshot
 from sweeps.inference.onset import Onset, estimate_onset
+from sweeps.inference.refine import Course, Round, floor, next_values, stop_reason
 from sweeps.runtime.placement import Placement
 from sweeps.runtime.processes import to_host
-from sweeps.engine.programs import make_members
-from sweeps.inference.refine import Course, Round, floor, next_values, stop_reason
-from sweeps.findings.results import Results, join_results
-from sweeps.engine.train import Sweep, prepare, refill, run
-from sweeps.engine.diagnose import variants_of
+from sweeps.storage.journal import Journal
 from train.step import TrainState
 
 Observer = Callable[[Grid, Snapshot, np.ndarray], None]

@@ -17,8 +17,8 @@ import numpy as np
 from absl import flags
 from scipy import stats
 
-from sweeps.inference.onset import Onset
 from sweeps.findings.signature_onsets import compare
+from sweeps.inference.onset import Onset
 from sweeps.storage.workdir import read_manifest, read_summary
 
 

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 
 from routers.signature.nulls import POST_HOC
-from sweeps.inference.criterion import concentration_bar
 from sweeps.design.experiment import Experiment
-from sweeps.inference.onset import estimate_onset
-from sweeps.findings.signature_onsets import compare
 from sweeps.findings.results import Results
+from sweeps.findings.signature_onsets import compare
+from sweeps.inference.criterion import concentration_bar
+from sweeps.inference.onset import estimate_onset
 
 
 def why_absent(experiment: Experiment) -> str | None:

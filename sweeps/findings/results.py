@@ -13,10 +13,10 @@ import pyarrow.parquet as pq
 
 from routers.signature.nulls import VARIANTS
 from routers.signature.reduction import HUB
-from sweeps.inference.criterion import Snapshot, collapsed, join_snapshots, onset_steps
-from sweeps.inference.diagnosis import Diagnosis, mean, most_common
 from sweeps.design.experiment import Experiment
 from sweeps.design.grid import join_grids
+from sweeps.inference.criterion import Snapshot, collapsed, join_snapshots, onset_steps
+from sweeps.inference.diagnosis import Diagnosis, mean, most_common
 from sweeps.inference.refine import Course
 
 WHOLE_MODEL = -1

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from routers.signature import COLLAPSE, STRATIFICATION
+from sweeps.findings.results import Results
 from sweeps.inference.criterion import (
     NULLS,
     UNTRAINED,
@@ -27,7 +28,6 @@ from sweeps.inference.criterion import (
     null_bar,
 )
 from sweeps.inference.onset import Onset, estimate_onset
-from sweeps.findings.results import Results
 
 CONCENTRATION = "concentration"
 RANK = "effective_rank"

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 
 from routers.signature import COLLAPSE, STRATIFICATION
+from sweeps.findings.post_hoc import summarize_post_hoc
+from sweeps.findings.results import Results, quartiles
+from sweeps.findings.signature_onsets import sensitivity, summarize_parts
 from sweeps.findings.trajectories import depth_course, layer_outcomes, training_course
 from sweeps.inference.criterion import ACCURACY, LOSS, NULLS, null_samples
 from sweeps.inference.onset import estimate_onset, fraction_interval
-from sweeps.findings.signature_onsets import sensitivity, summarize_parts
-from sweeps.findings.post_hoc import summarize_post_hoc
-from sweeps.findings.results import Results, quartiles
 
 SCHEMA = 2
 

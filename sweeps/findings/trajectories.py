@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from sweeps.findings.results import Results
 from sweeps.inference.criterion import collapsed_layers
 from sweeps.inference.onset import fraction_interval
-from sweeps.findings.results import Results
 
 
 def training_course(results: Results, chosen: np.ndarray) -> dict[str, list[Any]]:

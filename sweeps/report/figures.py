@@ -11,8 +11,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 
-from sweeps.report.maps import map_layers, map_steps
 from sweeps.report.knob_axis import KnobScale
+from sweeps.report.maps import map_layers, map_steps
 from sweeps.report.sentences import interval
 
 INK = "#222222"

@@ -16,9 +16,9 @@ import numpy as np
 import wandb
 from ml_collections import ConfigDict
 
-from sweeps.inference.criterion import Snapshot
 from sweeps.design.experiment import Experiment, router_name
 from sweeps.design.grid import Grid
+from sweeps.inference.criterion import Snapshot
 
 CURVE = "curve"
 """Name and job type of the run of the whole sweep."""

@@ -17,8 +17,8 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from sweeps.runtime.placement import cores
 from sweeps.findings.results import write_json
+from sweeps.runtime.placement import cores
 from train.tasks import Task
 
 MANIFEST = "manifest.json"

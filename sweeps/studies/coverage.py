@@ -13,8 +13,8 @@ import numpy as np
 from absl import flags
 from scipy import stats
 
-from sweeps.studies import simulation as study
 from sweeps.inference.onset import Onset, estimate_onset
+from sweeps.studies import simulation as study
 from sweeps.studies.simulation import BadInput as BadInput
 from sweeps.studies.simulation import Tell
 

@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 from absl import flags
 
-from sweeps.studies import simulation as study
-from sweeps.studies.coverage import holds
 from sweeps.inference.likelihood import CUTOFF, signed_roots
 from sweeps.inference.onset import Onset, estimate_onset
 from sweeps.inference.refine import closed, next_values, stop_reason, width
+from sweeps.studies import simulation as study
+from sweeps.studies.coverage import holds
 from sweeps.studies.simulation import BadInput as BadInput
 from sweeps.studies.simulation import Tell
 

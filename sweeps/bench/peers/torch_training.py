@@ -17,8 +17,8 @@ from torch.func import functional_call, grad_and_value, stack_module_state, vmap
 from routers.attention import Attention
 from routers.graph_attention import GraphAttention
 from sweeps.bench.contestants import take_row
-from sweeps.design.experiment import Experiment
 from sweeps.bench.peers.torch_backbone import Mixer, TorchAttention, TorchBackbone
+from sweeps.design.experiment import Experiment
 from train.step import OptimizerConfig
 
 Batch = tuple[Tensor, Tensor]

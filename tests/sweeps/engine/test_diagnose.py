@@ -1,0 +1,206 @@
+"""The diagnosis takes the measurement's own path and the same extremes."""
+
+import dataclasses
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+from ml_collections import ConfigDict
+
+from configs import attention
+from routers import ROUTERS
+from routers.signature import REDUCE
+from routers.signature.nulls import VARIANTS, diagnostic_variants
+from routers.signature.reduction import HUB, reduction
+from sweeps.design.experiment import Experiment, build_experiment
+from sweeps.engine.diagnose import variants_of
+from sweeps.engine.programs import make_members
+from sweeps.inference.diagnosis import Diagnosis, mean, most_common, reduce
+from train.diagnose import Sources, diagnose
+from train.measure import measure
+from train.step import init_state, make_optimizer
+
+
+def configure(overrides: dict[str, Any], **more: Any) -> ConfigDict:
+    config = attention.get_config()
+    config.update_from_flattened_dict(overrides | more)
+    return config
+
+
+@dataclasses.dataclass(frozen=True)
+class Setting:
+    """One member of a small sweep with two sets of parameters."""
+
+    experiment: Experiment
+    knobs: Any
+    params: tuple[Any, Any]
+
+
+def build(config: ConfigDict) -> Setting:
+    experiment = build_experiment(config)
+    members = make_members(experiment, np.arange(experiment.grid.members))
+    first = jax.tree.map(lambda rows: rows[2], members)
+    other = jax.tree.map(lambda rows: rows[3], members)
+    inputs, _ = experiment.task.held_out(jax.random.key(0), 1)
+    params = [
+        init_state(
+            experiment.model,
+            make_optimizer(experiment.optimizer),
+            experiment.task.geometry(),
+            inputs,
+            member,
+        ).params
+        for member in (first, other)
+    ]
+    return Setting(experiment, first.knobs, (params[0], params[1]))
+
+
+@pytest.fixture(scope="module")
+def setting(tiny: dict[str, Any]) -> Setting:
+    sizes = {"model.heads": 2, "model.layers": 2, "model.init.router": 0.5}
+    return build(configure(tiny, **sizes))
+
+
+def diagnosed(setting: Setting, sequences: int) -> Any:
+    """The compiled program and its arguments; parameters of step 0 are the other's."""
+    experiment = setting.experiment
+    geometry = experiment.task.geometry()
+    inputs, targets = experiment.task.held_out(jax.random.key(0), sequences)
+    variants, _ = variants_of(experiment)
+
+    def program(params: Any, knobs: Any, inputs: jax.Array) -> Any:
+        here, other = params
+        sources = Sources((here, here, other), geometry, geometry)
+        key = jax.random.key(1)
+        model = experiment.model
+        return diagnose(model, "token", variants, sources, knobs, inputs, key)
+
+    arguments = (setting.params, setting.knobs, inputs)
+    return jax.jit(program).lower(*arguments).compile(), arguments, targets
+
+
+@pytest.fixture(scope="module")
+def found(setting: Setting) -> tuple[dict[str, np.ndarray], Any]:
+    program, arguments, targets = diagnosed(setting, 3)
+    values = {name: np.asarray(v) for name, v in program(*arguments).items()}
+    return values, (arguments[2], targets)
+
+
+def test_real_and_criterion_nulls_equal_the_measurement(
+    setting: Setting, found: Any
+) -> None:
+    values, batch = found
+    experiment = setting.experiment
+    names = [variant.name for variant in variants_of(experiment)[0]]
+    arguments = (setting.knobs, experiment.task.geometry(), *batch)
+    here, other = (
+        jax.jit(lambda p: measure(experiment.model, "token", p, *arguments))(params)
+        for params in setting.params
+    )
+    assert set(REDUCE) <= set(values)
+    for name in REDUCE:
+        for index, null in enumerate(VARIANTS):
+            np.testing.assert_allclose(
+                values[name][names.index(null)], here[name][index], rtol=1e-4, atol=1e-5
+            )
+        start = values[name][names.index("untrained")]
+        np.testing.assert_allclose(start, other[name][0], rtol=1e-4, atol=1e-5)
+
+
+def test_shapes_names_and_finite_values(setting: Setting, found: Any) -> None:
+    values, _ = found
+    variants, absent = variants_of(setting.experiment)
+    assert {value.shape for value in values.values()} == {(len(variants), 3, 2, 2)}
+    assert "post_hoc" not in absent  # 0 is the neutral brake, and in the sweep
+    real = {name: value[0] for name, value in values.items()}
+    for name, value in real.items():
+        # Random matrices have complex leading eigenvalues about half of the time.
+        assert np.isfinite(value).all() or name == "alignment/eigenvector", name
+    names = [variant.name for variant in variants]
+    drawn = names.index("iid_logits_8")
+    assert np.isnan(values["collapse/effective_rank"][drawn]).all()
+    assert np.isfinite(values["concentration/hub_mass"][drawn]).all()
+    shuffled = values["concentration/hub_mass"][names.index("shuffled_keys")]
+    assert not np.allclose(shuffled, real["concentration/hub_mass"])
+    contribution = real["collapse/without_hub/effective_rank"]
+    assert (contribution <= setting.experiment.task.length - 1).all()
+
+
+def test_memory_does_not_grow_with_sequences(setting: Setting) -> None:
+    few, _, _ = diagnosed(setting, 2)
+    many, _, _ = diagnosed(setting, 16)
+    a, b = few.memory_analysis(), many.memory_analysis()
+    # What is kept, a few numbers per sequence, may be held once more beside the output.
+    grown = b.output_size_in_bytes - a.output_size_in_bytes
+    assert b.temp_size_in_bytes - a.temp_size_in_bytes <= 2 * grown
+
+
+def test_memory_of_a_measurement_does_not_grow_with_its_batches(
+    setting: Setting,
+) -> None:
+    experiment = setting.experiment
+    geometry = experiment.task.geometry()
+
+    def compiled(sequences: int) -> Any:
+        batch = experiment.task.held_out(jax.random.key(0), sequences)
+        program = jax.jit(
+            lambda params, knobs, batch: measure(
+                experiment.model, "token", params, knobs, geometry, *batch
+            )
+        )
+        lowered = program.lower(setting.params[0], setting.knobs, batch)
+        return lowered.compile().memory_analysis()
+
+    few, many = compiled(8), compiled(64)
+    grown = many.output_size_in_bytes - few.output_size_in_bytes
+    assert many.temp_size_in_bytes - few.temp_size_in_bytes <= 2 * grown
+
+
+def test_sequences_trained_in_segments_are_diagnosed_whole(
+    tiny: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = configure(tiny)
+    config.router = ConfigDict({"name": "rwkv4"})
+    setting = build(config)
+    whole, arguments, _ = diagnosed(setting, 1)
+    monkeypatch.setattr("routers.rwkv.SEGMENT", 4)
+    segments, _, _ = diagnosed(setting, 1)
+    jax.tree.map(np.testing.assert_array_equal, whole(*arguments), segments(*arguments))
+
+
+def test_a_missing_neutral_value_is_named(tiny: dict[str, Any]) -> None:
+    experiment = build_experiment(configure(tiny, **{"sweep.zero": False}))
+    variants, absent = variants_of(experiment)
+    assert "post_hoc" not in {variant.name for variant in variants}
+    assert absent["post_hoc"].startswith(
+        "post_hoc needs members trained at token.brake=0"
+    )
+
+
+def test_reductions_leave_out_what_is_not_defined() -> None:
+    values = np.asarray([[[1.0, np.nan], [-3.0, 2.0]], [[np.nan] * 2] * 2])
+    for extreme, wanted in (("max", 2), ("min", -3), ("mean", 0), ("absmax", -3)):
+        np.testing.assert_array_equal(reduce(values, extreme), [wanted, np.nan])
+    averaged = mean(np.asarray([[[1.0, 3.0, np.nan], [np.nan] * 3]]))
+    np.testing.assert_array_equal(averaged, [[2.0, np.nan]])
+    hubs = np.asarray([0.0, 3.0, 3.0, 1.0]).reshape(1, 1, 4, 1, 1)
+    mode, share = most_common(hubs)
+    assert (mode.item(), share.item()) == (3.0, 0.5)
+
+
+def test_every_measure_has_a_reduction_and_a_hub_has_none() -> None:
+    diagnosis = Diagnosis(0, ("",), {}, {HUB: np.zeros((1, 1, 1, 1, 1))})
+    with pytest.raises(ValueError, match="no number of the whole model"):
+        diagnosis.model(HUB)
+    for name, extreme in REDUCE.items():
+        assert reduction(name) == extreme
+
+
+@pytest.mark.parametrize("name", ROUTERS)
+def test_variants_are_one_mechanism_for_every_router(name: str) -> None:
+    router, _ = ROUTERS[name]
+    variants, _ = diagnostic_variants(router, sorted(router.kinds)[0], None)
+    names = [variant.name for variant in variants]
+    assert len(set(names)) == len(names)
+    assert names[:3] == list(VARIANTS)

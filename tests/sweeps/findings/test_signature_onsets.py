@@ -1,0 +1,206 @@
+"""Three parts, their onsets, and how onset unfolds in training and in depth."""
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from routers.signature import COLLAPSE, STRATIFICATION
+from sweeps.findings.signature_onsets import compare, part_outcomes, summarize_parts
+from sweeps.findings.summary import SCHEMA, summarize_sweep
+from sweeps.inference.criterion import collapsed, collapsed_layers, null_bar
+from sweeps.inference.onset import Onset, estimate_onset, fraction_interval
+from sweeps.report.figures import draw_figures
+from sweeps.report.sentences import describe, parts_coincide
+from tests import ROOT
+from tests.sweeps.simulated import STEPS, VALUES, simulate_results
+
+SPREAD = np.geomspace(0.1, 0.6, 10)
+
+
+def test_parts_are_judged_on_their_own_side_of_their_own_nulls() -> None:
+    results = simulate_results(SPREAD, rank_factor=0.31, key_factor=3.1)
+    now, start = results.snapshots[-1], results.snapshots[0]
+    grid = results.experiment.grid
+    swept, own = grid.swept, SPREAD[grid.unit]
+    found = part_outcomes(now, start, grid.value, results.experiment.criterion)
+    np.testing.assert_array_equal(found["concentration"], swept < own)
+    np.testing.assert_array_equal(found["effective_rank"], swept < 0.31 * own)
+    np.testing.assert_array_equal(found["key_norm_cv"], swept < 3.1 * own)
+
+
+def test_key_norms_are_compared_with_the_untrained_network_only() -> None:
+    """Nulls made by knobs leave the first layer's keys as they are."""
+    results = simulate_results(SPREAD)
+    now, start = results.snapshots[-1], results.snapshots[0]
+    spread = {**now.spread, STRATIFICATION: now.spread[STRATIFICATION].copy()}
+    spread[STRATIFICATION][:, 1:] = 5.0
+    now = dataclasses.replace(now, spread=spread)
+    grid, criterion = results.experiment.grid, results.experiment.criterion
+    found = part_outcomes(now, start, grid.value, criterion)["key_norm_cv"]
+    np.testing.assert_array_equal(found, grid.swept < SPREAD[grid.unit])
+
+
+def test_the_rank_must_be_below_every_null_by_the_margin() -> None:
+    results = simulate_results(SPREAD)
+    now, start = results.snapshots[-1], results.snapshots[0]
+    grid, criterion = results.experiment.grid, results.experiment.criterion
+    bar = null_bar(COLLAPSE, now, start, grid.value, 1 - criterion.quantile)
+    samples = now.spread[COLLAPSE][grid.value == 4]
+    untrained = start.spread[COLLAPSE][grid.value == 4, 0]
+    lows = [np.quantile(s, 0.01) for s in (samples[:, 1], samples[:, 2], untrained)]
+    np.testing.assert_allclose(bar[grid.value == 4], min(lows))
+    for factor, collapsed_now in ((0.97, True), (0.99, False)):
+        model = {**now.model, COLLAPSE: now.model[COLLAPSE].copy()}
+        model[COLLAPSE][:, 0] = factor * bar
+        near = dataclasses.replace(now, model=model)
+        found = part_outcomes(near, start, grid.value, criterion)["effective_rank"]
+        assert (found == collapsed_now).all()
+
+
+def test_a_router_without_keys_has_two_parts() -> None:
+    summary = summarize_sweep(simulate_results(SPREAD, key_factor=None), "mamba")
+    assert summary["parts"]["not_defined"] == ["key_norm_cv"]
+    assert "key norms not defined" in parts_coincide(summary)
+
+
+def test_a_diverged_member_shows_no_part() -> None:
+    results = simulate_results(SPREAD, diverged=(0, 1))
+    now, start = results.snapshots[-1], results.snapshots[0]
+    grid, criterion = results.experiment.grid, results.experiment.criterion
+    for found in part_outcomes(now, start, grid.value, criterion).values():
+        assert not found[:2].any()
+
+
+@pytest.mark.parametrize(
+    ("rank", "keys", "verdict"),
+    [(1.0, 1.0, "coincide"), (0.1, 1.0, "differ"), (1.0, 30.0, "differ")],
+)
+def test_whether_the_parts_coincide(rank: float, keys: float, verdict: str) -> None:
+    results = simulate_results(SPREAD, rank, keys)
+    assert summarize_parts(results)["verdict"] == verdict
+
+
+def test_few_seeds_leave_it_undecided() -> None:
+    assert summarize_parts(simulate_results(SPREAD[:3], 0.1))["verdict"] == "undecided"
+
+
+def test_comparison_of_two_onsets() -> None:
+    axis = np.geomspace(0.01, 10, 10)
+
+    def at(place: float, units: int = 8, rising: bool = False) -> Onset:
+        outcome = np.tile((axis < place).astype(float), (units, 1))
+        return estimate_onset(axis, 1 - outcome if rising else outcome)
+
+    assert compare(at(0.3), at(0.3), axis) == "coincide"
+    assert compare(at(0.3), at(3.0), axis) == "differ"
+    assert compare(at(0.3), at(0.3, rising=True), axis) == "differ"
+    assert compare(at(0.3), at(100), axis) == "differ"  # firm: everywhere
+    assert compare(at(100), at(100), axis) == "coincide"
+    assert compare(at(100), at(0.001), axis) == "differ"
+    assert compare(at(0.3), at(0.3, units=3), axis) == "undecided"
+    assert compare(at(0.3, units=3), at(100, units=3), axis) == "undecided"
+    # Censored and not firm, but firm where the other crosses.
+    mixed = (axis < np.where(np.arange(8) < 4, 0.02, 0.0)[:, None]).astype(float)
+    partly = estimate_onset(axis, mixed)
+    assert partly.censored == "none"
+    assert partly.undecided == (0.01,)
+    assert compare(at(0.3), partly, axis) == compare(partly, at(0.3), axis) == "differ"
+    assert compare(at(0.015), partly, axis) == "undecided"
+
+
+def test_sensitivity_keeps_the_criterion_at_its_middle() -> None:
+    summary = summarize_sweep(simulate_results(SPREAD), "attention")
+    table = summary["sensitivity"]
+    assert [row["threshold"] for row in table] == [0.15, 0.2, 0.3, 0.4, 0.5]
+    middle = table[2]
+    onset = summary["onset"]
+    assert [middle[k] for k in ("estimate", "low", "high")] == [
+        onset[k] for k in ("estimate", "low", "high")
+    ]
+    assert middle["collapsed"] == [point["collapsed"] for point in summary["curve"]]
+
+
+def test_every_key_is_documented() -> None:
+    text = (ROOT / "docs/onset_schema.md").read_text()
+    assert text.startswith(f"# `onset.json`, schema {SCHEMA}")
+    summary = summarize_sweep(simulate_results(SPREAD), "attention")
+
+    def walk(value: Any) -> None:
+        if isinstance(value, dict):
+            for key, inner in value.items():
+                assert f"`{key}`" in text, key
+                walk(inner)
+        elif isinstance(value, list):
+            for inner in value:
+                walk(inner)
+
+    walk(summary)
+    assert json.loads(json.dumps(summary, allow_nan=False)) == summary
+
+
+def test_courses_in_training_and_depth() -> None:
+    results = simulate_results(SPREAD, diverged=(3,))
+    summary = summarize_sweep(results, "attention")
+    for point in summary["curve"]:
+        value, course = point["value"], point["training"]
+        alive = point["members"] - point["diverged"]
+        early, late = (value < SPREAD / 2).sum(), (value < SPREAD).sum()
+        lost = point["diverged"]  # at value 0, where every seed is collapsed early
+        assert course["step"] == list(STEPS)
+        expected = [0, 0, early - lost, late - lost, late - lost]
+        assert course["collapsed"] == course["ever"] == expected
+        low, high = fraction_interval(alive - expected[-1], alive)
+        assert (course["free_low"][-1], course["free_high"][-1]) == (low, high)
+        depth = point["depth"]
+        deeper = (value < SPREAD / 4).sum() - lost
+        assert depth["collapsed"] == [0, late - lost, deeper]
+        assert depth["first"] == [0, late - lost, 0]
+        assert depth["median_first"] == (2 / 3 if late - lost else None)
+
+
+def test_a_member_is_collapsed_exactly_where_one_of_its_layers_is() -> None:
+    results = simulate_results(SPREAD, diverged=(3,))
+    now, start = results.snapshots[-1], results.snapshots[0]
+    grid, criterion = results.experiment.grid, results.experiment.criterion
+    layers = collapsed_layers(now, start, grid.value, criterion)
+    members = collapsed(now, start, grid.value, criterion)
+    np.testing.assert_array_equal(layers.any(1), members)
+
+
+@pytest.mark.parametrize(
+    ("values", "units", "lost", "said"),
+    [
+        (VALUES, 10, (), "95 % interval ["),
+        (VALUES, 1, (), "one seed, which carries no spread: there is no interval"),
+        (VALUES, 4, tuple(range(40)), "all diverged"),
+        ((0.1,), 8, (), "no onset in range; the seeds decide this"),
+    ],
+)
+def test_every_kind_of_sweep_is_told_and_drawn(
+    values: tuple[float, ...],
+    units: int,
+    lost: tuple[int, ...],
+    said: str,
+    tmp_path: Path,
+) -> None:
+    thresholds = np.geomspace(0.15, 0.6, units)
+    results = simulate_results(thresholds, diverged=lost, values=values)
+    summary = summarize_sweep(results, "attention")
+    sentences = describe(summary)
+    assert said in " ".join(sentences)
+    assert sum("parts of the signature" in s for s in sentences) == 1
+    final = results.snapshots[-1]
+    members = {
+        "value": results.experiment.grid.swept,
+        "concentration": final.model["concentration/hub_mass"][:, 0],
+        "collapsed": results.outcomes[-1],
+        "diverged": final.diverged >= 0,
+        "onset_step": results.onset_steps,
+    }
+    paths = draw_figures(tmp_path, summary, members, [("one", np.eye(4))])
+    assert {"map_steps", "map_layers"} <= {path.stem for path in paths}
+    assert all(path.read_bytes()[:4] == b"\x89PNG" for path in paths)
