@@ -1,7 +1,8 @@
 """The console command ``onset``: finds the command, owns messages and exit codes.
 
-Exit codes: 0 done; 1 a check failed, or a file could not be written; 2 bad input, one
-line on stderr; 75 a sweep was stopped and goes on when launched again; 130 interrupted.
+Exit codes: 0, done; 1, a check failed or a file could not be written; 2, bad input,
+explained in one line on stderr; 75, a sweep was stopped and continues when it is
+launched again; 130, interrupted.
 """
 
 import importlib
@@ -15,15 +16,17 @@ from types import ModuleType
 from absl import flags
 from ml_collections import ConfigDict, config_flags
 
+from sweeps.errors import BadInput
+
 COMMANDS = {
     "sweep": "train one router at many knob values and seeds, and map the onset",
-    "compare": "set the onsets of finished sweeps side by side",
-    "check": "run the executable contract on a router, ours or yours",
-    "coverage": "simulate known onsets and measure the interval's coverage",
-    "refinement": "simulate how much narrower refined intervals are than uniform ones",
-    "plan": "compile a sweep for TPU slices without one: what fits, and how fast",
-    "launch": "print what runs a sweep on Slurm, Cloud TPU VMs or GKE",
-    "bench": "time a sweep's training against PyTorch and plain JAX, or one router",
+    "compare": "show the onsets of finished sweeps side by side",
+    "check": "run the executable contract on a router, built in or your own",
+    "coverage": "measure by simulation how often the interval holds the true onset",
+    "refinement": "measure by simulation how much refinement narrows the interval",
+    "plan": "estimate size and speed of a sweep on TPU slices, without having one",
+    "launch": "print the recipe that runs a sweep on Slurm, Cloud TPU VMs or GKE",
+    "bench": "time training against PyTorch and plain JAX, or one router by itself",
 }
 FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
 
@@ -32,7 +35,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Runs one command.
 
     Args:
-      arguments: without the program's name; the process's own by default.
+      arguments: Arguments without the program's name; by default those of the process.
 
     Returns:
       The exit code.
@@ -43,11 +46,11 @@ def main(arguments: list[str] | None = None) -> int:
         return 0 if arguments else BAD_INPUT
     name, *rest = arguments
     if name not in COMMANDS:
-        return _refuse("onset", f"unknown command {name!r}; one of {_names()}")
-    # Read when SciPy's LAPACK loads, which JAX does. With threads of its own on cores
-    # that all run devices, the SVD of a 200 x 200 matrix took 14 to 210 ms, not 1.5.
+        return _refuse("onset", f"unknown command {name!r}: must be one of {_names()}")
+    # SciPy's LAPACK reads this when JAX loads it. With threads of its own on cores that
+    # all run devices already, the SVD of a 200 x 200 matrix took 14 to 210 ms, not 1.5.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    module = importlib.import_module(f"sweeps.{name}")
+    module = importlib.import_module(f"sweeps.commands.{name}")
     if {"-h", "--help"} & set(rest):
         print(_usage(name, module))
         return 0
@@ -56,7 +59,7 @@ def main(arguments: list[str] | None = None) -> int:
         return int(module.command(values, *positional))
     except flags.Error as error:
         return _refuse(f"onset {name}", str(error).splitlines()[0])
-    except module.BadInput as error:
+    except BadInput as error:
         return _refuse(f"onset {name}", " ".join(str(error).split()))
     except OSError as error:
         print(f"onset {name}: {error}", file=sys.stderr)
@@ -69,14 +72,14 @@ def main(arguments: list[str] | None = None) -> int:
 def parse(
     module: ModuleType, name: str, arguments: list[str]
 ) -> tuple[flags.FlagValues, list[str]]:
-    """Parses flags and arguments of a command; every mistake is a `flags.Error`."""
+    """Parses a command's flags and arguments; every mistake raises `flags.Error`."""
     values = flags.FlagValues()
     config_flags.DEFINE_config_file(
         "config", None, "Config file.", flag_values=values, lock_config=True
     )
     module.define_flags(values)
     _check_config_file(arguments)
-    # Config files are loaded under one module name; drop what an earlier one left.
+    # All config files are loaded under one module name, so forget an earlier one.
     sys.modules.pop("config_config", None)
     command_line = [f"onset {name}", *arguments]
     # config_flags looks for overrides in sys.argv, whatever list it is given.
@@ -98,7 +101,7 @@ def parse(
 
 
 def _check_config_file(arguments: list[str]) -> None:
-    """Absl would exit 0 on a missing config file, so it is looked for first."""
+    """Looks for the config file first: absl exits with 0 where it is missing."""
     for index, argument in enumerate(arguments):
         flag, equals, value = argument.lstrip("-").partition("=")
         if flag != "config" or not argument.startswith("-"):
@@ -111,7 +114,7 @@ def _check_config_file(arguments: list[str]) -> None:
 
 
 def _unknown_key(arguments: list[str], message: str) -> str:
-    """Which ``--config`` flag a lookup failed on."""
+    """Names the ``--config`` flag whose key does not exist."""
     if "get_config" in message:
         config = next(a for a in arguments if re.match(r"--?config\b", a))
         return f"{config}: the file has no get_config()"

@@ -1,256 +1,315 @@
-"""One sweep from compiled programs to figures, in a directory that is held."""
+"""A sweep from config to findings: admit, prepare, train, diagnose, write.
 
+`sweep` tells the story from top to bottom. Each stage takes what earlier stages
+returned and returns a value of its own; none changes what another holds. Where several
+processes run one sweep, all of them pass through every stage, and the first one alone
+writes files.
+"""
+
+import contextlib
 import dataclasses
+import io
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import jax
 import numpy as np
 from ml_collections import ConfigDict
 from rich.console import Console
 
-from sweeps.design.experiment import Experiment, router_name
-from sweeps.design.grid import Grid
+from sweeps.design.experiment import Experiment, build_experiment, router_name
+from sweeps.design.grid import Wave
+from sweeps.engine.cost import Cost, announce, estimate_cost, state_bytes
 from sweeps.engine.diagnose import diagnose
-from sweeps.engine.routing_examples import examples
-from sweeps.engine.train import Cost, Sweep, estimate_cost
-from sweeps.engine.vmap_width import plan_width
-from sweeps.engine.waves import prepare_turns, train
-from sweeps.findings.results import Results, write_json, write_parquet
+from sweeps.engine.programs import CompiledSweep, compile_sweep
+from sweeps.engine.routing_examples import routing_examples
+from sweeps.engine.train import Trained
+from sweeps.engine.vmap_width import with_width
+from sweeps.engine.waves import train_sweep
+from sweeps.errors import BadInput
+from sweeps.findings.results import Results
 from sweeps.findings.summary import summarize_sweep
-from sweeps.inference.criterion import Snapshot
-from sweeps.report.terminal import make_progress
-from sweeps.runtime.placement import Placement
-from sweeps.runtime.processes import barrier, is_first
-from sweeps.runtime.stop_signal import Stopping
+from sweeps.findings.table import make_table
+from sweeps.inference.snapshot import Snapshot
+from sweeps.report.terminal import make_progress, print_findings
+from sweeps.runtime.placement import Placement, choose_placement, claim_cores
+from sweeps.runtime.processes import any_process, barrier, is_first
+from sweeps.runtime.stop_signal import StopSignal
+from sweeps.storage.files import write_json, write_parquet
 from sweeps.storage.journal import Journal
 from sweeps.storage.workdir import (
     CHECKPOINT,
     FIGURES,
     JOURNAL,
-    MANIFEST,
     METRICS,
     SUMMARY,
-    read_manifest,
+    claim,
+    fingerprint,
+    hold,
+    read_placement,
+    read_summary,
     write_manifest,
 )
+from train.checkpoint import save
 
 if TYPE_CHECKING:
     from sweeps.report.wandb_runs import Tracker
 
 
-def run_session(
-    config: ConfigDict,
-    workdir: Path,
-    console: Console,
-    experiment: Experiment,
-    placement: Placement,
-    mark: str,
+@dataclasses.dataclass(frozen=True)
+class Request:
+    """A sweep that was checked and admitted to its work directory.
+
+    Attributes:
+      config: The config as it was given.
+      experiment: The experiment that it describes.
+      placement: Layout of members over devices; a width of 0 in the config is not yet
+        chosen in it.
+      fingerprint: What identifies the sweep.
+      workdir: Its work directory, held against other launches.
+      console: Where progress and findings are printed.
+    """
+
+    config: ConfigDict
+    experiment: Experiment
+    placement: Placement
+    fingerprint: str
+    workdir: Path
+    console: Console
+
+
+@dataclasses.dataclass(frozen=True)
+class Prepared:
+    """A sweep that is ready to train.
+
+    Attributes:
+      compiled: Its programs and shared inputs.
+      cost: What it is estimated to cost.
+      journal: Record of the training under way.
+      tracker: Mirror of the sweep in Weights & Biases, or one that does nothing.
+    """
+
+    compiled: CompiledSweep
+    cost: Cost
+    journal: Journal
+    tracker: "Tracker"
+
+
+def sweep(
+    config: ConfigDict, workdir: Path, console: Console | None = None
 ) -> dict[str, Any]:
-    """Trains what is not yet on disk, and writes what was found.
+    """Runs a sweep from config to findings, or what is left of it.
 
     Args:
-      config: of the experiment.
-      workdir: claimed and held.
-      console: for progress.
-      experiment: checked.
-      placement: of its members.
-      mark: its fingerprint.
+      config: Every key of ``configs/default.py``.
+      workdir: Directory that is claimed for this sweep; a complete sweep is only shown
+        again.
+      console: Where progress and findings are printed: by default standard output, and
+        nowhere in processes other than the first.
 
     Returns:
       The content of ``onset.json``.
 
     Raises:
-      Stopped: on request, with everything up to the last chunk on disk.
-      OSError: something could not be written; what was before is whole.
+      BadInput: a setting cannot be used; nothing was overwritten.
+      Stopped: the sweep was interrupted; everything up to the last chunk is on disk.
+      OSError: something could not be written; what was there before is whole.
     """
-    # Weights & Biases is slow to import and not needed to refuse.
+    claim_cores()
+    console = (console or Console()) if is_first() else Console(file=io.StringIO())
+    with contextlib.ExitStack() as held:
+        request, complete = admit(config, workdir, console, held)
+        if complete:
+            return show(workdir, console)
+        started = time.monotonic()
+        prepared = prepare(request)
+        trained, training_seconds = train(request, prepared)
+        results = with_diagnosis(request, prepared, trained)
+        summary = summarize_sweep(results, router_name(config))
+        write(request, prepared, trained, results, summary)
+        finish(request, prepared, results, training_seconds, started)
+    print_findings(console, summary)
+    return summary
+
+
+def admit(
+    config: ConfigDict, workdir: Path, console: Console, held: contextlib.ExitStack
+) -> tuple[Request, bool]:
+    """Checks every setting and claims the work directory, before anything is computed.
+
+    Args:
+      config: Every key of ``configs/default.py``.
+      workdir: Directory to claim.
+      console: For progress.
+      held: Keeps the directory until it is closed.
+
+    Returns:
+      The request, and whether the directory already holds the complete sweep.
+
+    Raises:
+      BadInput: this process or another one refuses.
+    """
+    refused, complete = "", False
+    try:
+        experiment = build_experiment(config)
+        sizes = config.sweep
+        placement = choose_placement(
+            sizes.devices, sizes.width, experiment.wave_members, sizes.data
+        )
+        mark = fingerprint(config, experiment.task)
+        need_bytes = state_bytes(experiment)
+        if is_first():
+            held.enter_context(hold(workdir))
+            complete = claim(workdir, config, mark, need_bytes)
+    except ValueError as error:  # tracing the network may refuse sizes, too
+        refused = str(error)
+    if any_process(bool(refused)):
+        raise BadInput(refused or "another process cannot run; see its message")
+    request = Request(config, experiment, placement, mark, workdir, console)
+    return request, any_process(complete)
+
+
+def show(workdir: Path, console: Console) -> dict[str, Any]:
+    """Prints what a complete work directory holds; returns its ``onset.json``."""
+    summary = read_summary(workdir)
+    if is_first():
+        # A sweep that died between its last two writes left its journal behind.
+        Journal(workdir / JOURNAL, print).clear()
+    console.print(f"{workdir} already holds this sweep, complete:")
+    print_findings(console, summary)
+    return summary
+
+
+def prepare(request: Request) -> Prepared:
+    """Chooses the width, compiles, says what the sweep will cost, opens the record."""
+    # Weights & Biases is slow to import, and is not needed to refuse a setting.
     from sweeps.report.wandb_runs import NoTracker, open_tracker
 
-    started = time.monotonic()
+    config, console, workdir = request.config, request.console, request.workdir
+    placement = request.placement
     if not config.sweep.width:
-        placement, why = _planned(experiment, placement, workdir, console)
+        with console.status("timing placements"):
+            known = read_placement(workdir)
+            placement, why = with_width(request.experiment, placement, known)
         console.print(f"placement: {why}", highlight=False)
     barrier("placed")
     if is_first():
         layout = dataclasses.asdict(placement)
-        write_manifest(workdir, config, mark, complete=False, placement=layout)
+        write_manifest(
+            workdir, config, request.fingerprint, complete=False, placement=layout
+        )
     with console.status("compiling"):
-        prepared = prepare_turns(experiment, placement)
-        cost = estimate_cost(prepared, experiment.turns)
-        if prepared.programs.diagnose:
-            prepared.programs.diagnose.start()
-    console.print(_announce(experiment, prepared, cost, workdir), highlight=False)
+        compiled = compile_sweep(request.experiment, placement)
+        cost = estimate_cost(compiled)
+        if compiled.programs.diagnose:
+            compiled.programs.diagnose.start()
+    console.print(announce(compiled, cost, workdir), highlight=False)
     journal = Journal(workdir / JOURNAL, lambda line: console.print(line, style="red"))
     tracker: Tracker = NoTracker()
     if is_first():
-        tracker = open_tracker(config, experiment, workdir, mark)
+        tracker = open_tracker(config, request.experiment, workdir, request.fingerprint)
     barrier("compiled")  # another process may have more to compile
-    with Stopping() as stopping:
-        training = time.monotonic()
-        try:
-            trained, results = _train(
-                experiment, prepared, console, tracker, journal, stopping
-            )
-        finally:
-            journal.wait()  # also where it was stopped
-        training = time.monotonic() - training
-    if experiment.diagnosed:
-        with console.status("diagnosing"):
-            results.diagnosis = diagnose(trained)
-    summary = summarize_sweep(results, router_name(config))
-    _write(workdir, trained, results, summary, tracker)
-    member_steps = results.experiment.grid.members * experiment.steps - journal.restored
-    if is_first():
-        write_manifest(
-            workdir,
-            config,
-            mark,
-            complete=True,
-            members=_member_list(results.experiment),
-            placement=dataclasses.asdict(placement),
-            seconds={
-                "compile": prepared.compile_seconds,
-                "training": training,
-                "all": time.monotonic() - started,
-            },
-            member_steps_per_second=member_steps / training,
-            estimated=dataclasses.asdict(cost),
-            wandb=tracker.ids(),
-        )
-    journal.clear()
-    console.print(
-        f"{time.monotonic() - started:.0f} s in all, {member_steps / training:,.0f} "
-        f"member-steps/s; figures and tables are in {workdir}",
-        highlight=False,
-    )
-    return summary
+    return Prepared(compiled, cost, journal, tracker)
 
 
-def _planned(
-    experiment: Experiment, placement: Placement, workdir: Path, console: Console
-) -> tuple[Placement, str]:
-    """The width a stopped sweep had, so that it goes on to the same bits, or a new."""
-    if (workdir / MANIFEST).exists():
-        known = read_manifest(workdir).get("placement")
-        if known and known == dataclasses.asdict(placement) | {"width": known["width"]}:
-            return Placement(**known), f"{known['width']} at once on each, as before"
-    with console.status("timing placements"):
-        width, why = plan_width(experiment, placement)
-    return dataclasses.replace(placement, width=width), why
+def train(request: Request, prepared: Prepared) -> tuple[Trained, float]:
+    """Trains all members under a progress bar.
 
+    Every snapshot also goes to the tracker, and a request to stop is honoured there.
 
-def _announce(
-    experiment: Experiment, prepared: Sweep, cost: Cost, workdir: Path
-) -> str:
-    """The price of a sweep, said before it starts."""
-    grid, placement = experiment.grid, prepared.placement
-    rounds, num = experiment.refinement.rounds, experiment.refinement.num
-    more = ""
-    if rounds:
-        most = experiment.most_members - grid.members
-        more = (
-            f", then up to {most} in {rounds} round{'s' * (rounds > 1)} of {num} "
-            f"values inside the interval, all in turns of {prepared.rows}"
-        )
-    shared = f", {placement.data} to a batch" if placement.data > 1 else ""
-    return (
-        f"{grid.members} members ({len(grid.axis.values)} values of "
-        f"{grid.axis.knob} × {experiment.units} seeds) × {experiment.steps} steps"
-        f"{more} on {placement.devices} {jax.default_backend()} device(s){shared}, "
-        f"{placement.width} at once on each: about {cost.seconds / 60:.1f} min and "
-        f"{cost.memory_bytes / 1e6:.0f} MB of arrays; compiled in "
-        f"{prepared.compile_seconds:.1f} s; results go to {workdir}"
-    )
+    Returns:
+      The trained members and the seconds that training took.
+    """
+    experiment, tracker = request.experiment, prepared.tracker
+    started = time.monotonic()
+    with StopSignal() as stop, make_progress(request.console) as progress:
+        total = experiment.most_members * experiment.steps
+        bar = progress.add_task("member-steps", total=total)
 
-
-def _train(
-    experiment: Experiment,
-    prepared: Sweep,
-    console: Console,
-    tracker: "Tracker",
-    journal: Journal,
-    stopping: Stopping,
-) -> tuple[Sweep, Results]:
-    """Trains under a progress bar; every snapshot also goes to the tracker."""
-    steps = experiment.steps
-    with make_progress(console) as progress:
-        bar = progress.add_task("member-steps", total=experiment.most_members * steps)
-        last = 0
-
-        def observe(grid: Grid, snapshot: Snapshot, collapsed: np.ndarray) -> None:
-            nonlocal last
+        def observe(wave: Wave, snapshot: Snapshot, collapsed: np.ndarray) -> None:
             if snapshot.step == 0:
-                tracker.begin(grid)
-                last = 0
+                tracker.begin(wave.grid)
             tracker.log(snapshot, collapsed)
+            members = wave.grid.members
             progress.update(
                 bar,
-                advance=grid.members * (snapshot.step - last),
-                description=f"{collapsed.sum()}/{grid.members} collapsed; member-steps",
+                completed=wave.earlier * experiment.steps + members * snapshot.step,
+                description=f"{collapsed.sum()}/{members} collapsed; member-steps",
             )
-            last = snapshot.step
-            stopping.check()
+            stop.check()
 
-        return train(experiment, prepared, observe, journal)
+        try:
+            trained = train_sweep(prepared.compiled, observe, prepared.journal)
+        finally:
+            prepared.journal.wait()  # also where training was stopped
+    return trained, time.monotonic() - started
 
 
-def _write(
-    workdir: Path,
-    trained: Sweep,
+def with_diagnosis(request: Request, prepared: Prepared, trained: Trained) -> Results:
+    """The results of trained members, with the full signature where it is asked for."""
+    if not request.experiment.diagnosed:
+        return trained.results
+    with request.console.status("diagnosing"):
+        found = diagnose(prepared.compiled, trained)
+    return dataclasses.replace(trained.results, diagnosis=found)
+
+
+def write(
+    request: Request,
+    prepared: Prepared,
+    trained: Trained,
     results: Results,
     summary: dict[str, Any],
-    tracker: "Tracker",
 ) -> None:
-    """Tables, figures and final states; everything but the manifest."""
+    """Writes tables, figures and final states: everything but the manifest."""
     from sweeps.report.figures import draw_figures  # Matplotlib is slow to import
 
-    shown = examples(trained, results, summary)
-    _save(trained, workdir)
+    workdir = request.workdir
+    held_out = np.asarray(prepared.compiled.shared.batch[0])
+    shown = routing_examples(trained, results, summary, held_out[0])
+    save(workdir / CHECKPOINT, trained.checkpoint())
     if is_first():
         folder = workdir / FIGURES
         folder.mkdir(exist_ok=True)
-        figures = draw_figures(folder, summary, _per_member(results), shown)
-        write_parquet(workdir / METRICS, results.table())
+        figures = draw_figures(folder, summary, results.per_member(), shown)
+        write_parquet(workdir / METRICS, make_table(results))
         write_json(workdir / SUMMARY, summary)
-        tracker.finish(summary, figures)
+        prepared.tracker.finish(summary, figures)
     barrier("written")
 
 
-def _per_member(results: Results) -> dict[str, np.ndarray]:
-    final = results.snapshots[-1]
-    return {
-        "value": results.experiment.grid.swept,
-        "concentration": final.model[results.experiment.criterion.metric][:, 0],
-        "collapsed": results.outcomes[-1],
-        "diverged": final.diverged >= 0,
-        "onset_step": results.onset_steps,
-    }
-
-
-def _save(trained: Sweep, workdir: Path) -> None:
-    """The final state of every member, with what identifies it."""
-    from train.checkpoint import save
-
-    grid = trained.experiment.grid
-    tree = {
-        "states": trained.states,
-        "knobs": jax.tree.map(np.asarray, trained.members.knobs),
-        "init_seed": grid.init_seed,
-        "data_seed": grid.data_seed,
-    }
-    save(workdir / CHECKPOINT, tree)
-
-
-def _member_list(experiment: Experiment) -> list[dict[str, Any]]:
-    grid = experiment.grid
-    return [
-        {
-            grid.axis.knob: grid.axis.values[grid.value[m]],
-            "init_seed": int(grid.init_seed[m]),
-            "data_seed": int(grid.data_seed[m]),
-            "round": int(grid.round[m]),
-        }
-        for m in range(grid.members)
-    ]
+def finish(
+    request: Request,
+    prepared: Prepared,
+    results: Results,
+    training_seconds: float,
+    started: float,
+) -> None:
+    """Marks the work directory complete, and removes what only a resume would need."""
+    workdir, grid = request.workdir, results.experiment.grid
+    journal, compiled = prepared.journal, prepared.compiled
+    trained_here = grid.members * results.experiment.steps - journal.restored
+    rate = trained_here / training_seconds
+    if is_first():
+        write_manifest(
+            workdir,
+            request.config,
+            request.fingerprint,
+            complete=True,
+            members=grid.plain(),
+            placement=dataclasses.asdict(compiled.placement),
+            seconds={
+                "compile": compiled.seconds,
+                "training": training_seconds,
+                "all": time.monotonic() - started,
+            },
+            member_steps_per_second=rate,
+            estimated=dataclasses.asdict(prepared.cost),
+            wandb=prepared.tracker.ids(),
+        )
+    journal.clear()
+    request.console.print(
+        f"{time.monotonic() - started:.0f} s in all, {rate:,.0f} member-steps/s; "
+        f"figures and tables are in {workdir}",
+        highlight=False,
+    )

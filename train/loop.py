@@ -12,15 +12,20 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import optax
 from jax.typing import ArrayLike
 
 from routers.base import Array, Geometry
 from routers.signature.nulls import Variant
 from train import diagnose as diagnosis
 from train import measure as measurement
-from train.backbone import Backbone
-from train.step import Member, TrainState, draw_batches, init_state, train_step
+from train.step import (
+    Member,
+    TrainSpec,
+    TrainState,
+    draw_batches,
+    init_state,
+    train_step,
+)
 
 Spread = Callable[[Callable[..., Any]], Callable[..., Any]]
 """Turns ``f(of_member, shared)`` into the same over a leading axis of ``of_member``."""
@@ -46,25 +51,12 @@ class Loop:
     """The pure functions of a sweep; every array is an argument.
 
     Attributes:
-      model: the network around a router.
-      optimizer: from `train.step.make_optimizer`.
-      warmup: steps of linear warm-up.
-      steps: of one chunk.
-      batch: B.
-      spread: places members on devices.
-      slot: whose routers are measured.
-      shares: devices of the spread's mesh axis `train.step.SHARES`, which share a
-        member's batches; they measure it each for itself.
+      spec: What is static: the network and how it is trained.
+      spread: Places members on devices.
     """
 
-    model: Backbone
-    optimizer: optax.GradientTransformation
-    warmup: int
-    steps: int
-    batch: int
+    spec: TrainSpec
     spread: Spread
-    slot: str = "token"
-    shares: int = 1
 
     def init(self, members: Member, task: Any) -> TrainState:
         """Fresh states ``[M]``."""
@@ -72,7 +64,7 @@ class Loop:
 
         def of_member(member: Member, shared: tuple[Geometry, Array]) -> TrainState:
             geometry, inputs = shared
-            return init_state(self.model, self.optimizer, geometry, inputs, member)
+            return init_state(self.spec, geometry, inputs, member)
 
         return self.spread(of_member)(members, (task.geometry(), inputs))
 
@@ -87,34 +79,24 @@ class Loop:
         """Trains every member for one chunk.
 
         Args:
-          states: ``[M]``; donate them.
+          states: States before the chunk, ``[M]``; donate them.
           members: ``[M]``.
-          task: a `train.tasks.Task`, traced.
+          task: A `train.tasks.Task`, traced.
           streams: PRNG keys of the data streams.
-          first: int32, the step the chunk starts at.
+          first: Number of the step at which the chunk starts, int32.
 
         Returns:
           States ``[M]`` and training losses ``[M, steps]``.
         """
-        batches = draw_batches(task, streams, first, self.steps, self.batch)
+        spec = self.spec
+        batches = draw_batches(task, streams, first, spec.chunk, spec.batch)
 
         def of_member(pair: tuple[TrainState, Member], shared: Any) -> Any:
             (inputs, targets), geometry = shared
             state, member = pair
 
             def step(state: TrainState, batch: Any) -> tuple[TrainState, Array]:
-                inputs, targets = batch
-                return train_step(
-                    self.model,
-                    self.optimizer,
-                    self.warmup,
-                    geometry,
-                    member,
-                    state,
-                    inputs,
-                    targets,
-                    self.shares,
-                )
+                return train_step(spec, geometry, member, state, *batch)
 
             own = inputs[member.stream], targets[member.stream]
             return jax.lax.scan(step, state, own)
@@ -134,8 +116,8 @@ class Loop:
         def of_member(pair: tuple[Any, Any], shared: Any) -> dict[str, Array]:
             (params, knobs), (geometry, (inputs, targets), complete) = pair, shared
             return measurement.measure(
-                self.model,
-                self.slot,
+                self.spec.model,
+                self.spec.slot,
                 params,
                 knobs,
                 geometry,
@@ -171,7 +153,7 @@ class Loop:
             geometry, (rewired, inputs, key) = shared
             sources = diagnosis.Sources(params, geometry, rewired)
             return diagnosis.diagnose(
-                self.model, self.slot, variants, sources, knobs, inputs, key
+                self.spec.model, self.spec.slot, variants, sources, knobs, inputs, key
             )
 
         # Edges would not do: a rewired graph has another number of pairs in reach.

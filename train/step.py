@@ -1,4 +1,4 @@
-"""One pure training step of one member, and the state it moves."""
+"""One pure training step of one member, and the state that it advances."""
 
 import dataclasses
 from typing import Any
@@ -18,13 +18,13 @@ SHARES = "data"
 
 @dataclasses.dataclass(frozen=True)
 class OptimizerConfig:
-    """AdamW. The learning rate is traced and stands with the members.
+    """Settings of AdamW; the learning rate is traced and stored per member.
 
     Attributes:
-      betas: decay of the first and second moment.
-      weight_decay: decoupled, times the learning rate.
-      clip: largest global gradient norm; 0 turns clipping off.
-      warmup: steps of linear warm-up.
+      betas: Decay rates of the first and second moment.
+      weight_decay: Decoupled weight decay, multiplied by the learning rate.
+      clip: Largest global gradient norm; 0 turns clipping off.
+      warmup: Number of steps of linear warm-up.
     """
 
     betas: tuple[float, float] = (0.9, 0.95)
@@ -33,14 +33,36 @@ class OptimizerConfig:
     warmup: int = 0
 
 
-class Member(struct.PyTreeNode):
-    """What is particular to one member of a sweep; stacked, the whole sweep.
+@dataclasses.dataclass(frozen=True)
+class TrainSpec:
+    """What is fixed when training is compiled; everything else is traced.
 
     Attributes:
-      knobs: by slot, float32 scalars (or ``[H]``).
-      init_key: PRNG key of its initial parameters.
-      stream: int32, which of the data streams it reads.
-      learning_rate: float32, peak.
+      model: The network around the routers.
+      optimizer: Settings of AdamW.
+      chunk: Number of steps between two measurements.
+      batch: B, number of sequences in a batch.
+      slot: Slot whose routers are measured, ``"token"`` or ``"depth"``.
+      shares: Number of devices along the mesh axis `SHARES` that split every batch of
+        a member; each of them takes ``B / shares`` rows.
+    """
+
+    model: Backbone
+    optimizer: OptimizerConfig
+    chunk: int
+    batch: int
+    slot: str = "token"
+    shares: int = 1
+
+
+class Member(struct.PyTreeNode):
+    """What distinguishes one member of a sweep; stacked, it describes the whole sweep.
+
+    Attributes:
+      knobs: Value of every knob, named by slot; float32 scalars (or ``[H]``).
+      init_key: PRNG key of the initial parameters.
+      stream: Number of the data stream that the member reads, int32.
+      learning_rate: Peak learning rate, float32.
     """
 
     knobs: dict[str, Array]
@@ -50,14 +72,14 @@ class Member(struct.PyTreeNode):
 
 
 class TrainState(struct.PyTreeNode):
-    """What training moves.
+    """What a training step advances.
 
     Attributes:
-      params: parameter tree.
-      moments: optimizer state.
-      step: int32, steps taken.
-      diverged: int32, the step at which loss or gradient was first not finite, at
-        which the member froze; `ALIVE` while it trains.
+      params: Parameter tree.
+      moments: Optimizer state.
+      step: Number of steps taken, int32.
+      diverged: Step at which loss or gradient was first not finite and the member was
+        frozen, int32; `ALIVE` while it trains.
     """
 
     params: Any
@@ -67,7 +89,7 @@ class TrainState(struct.PyTreeNode):
 
 
 def make_optimizer(config: OptimizerConfig) -> optax.GradientTransformation:
-    """AdamW's direction, before the learning rate. Build it once per sweep."""
+    """AdamW's direction, before the learning rate is applied."""
     return optax.chain(
         optax.clip_by_global_norm(config.clip) if config.clip else optax.identity(),
         optax.scale_by_adam(*config.betas),
@@ -76,61 +98,53 @@ def make_optimizer(config: OptimizerConfig) -> optax.GradientTransformation:
 
 
 def init_state(
-    model: Backbone,
-    optimizer: optax.GradientTransformation,
-    geometry: Geometry,
-    inputs: Array,
-    member: Member,
+    spec: TrainSpec, geometry: Geometry, inputs: Array, member: Member
 ) -> TrainState:
-    """Fresh state; parameters depend on the member's key and on nothing else."""
-    params = model.init(member.init_key, inputs, geometry, member.knobs)["params"]
+    """A fresh state; parameters depend on the member's key and on nothing else."""
+    params = spec.model.init(member.init_key, inputs, geometry, member.knobs)["params"]
     return TrainState(
         params=params,
-        moments=optimizer.init(params),
+        moments=make_optimizer(spec.optimizer).init(params),
         step=jnp.zeros((), jnp.int32),
         diverged=jnp.full((), ALIVE, jnp.int32),
     )
 
 
 def train_step(
-    model: Backbone,
-    optimizer: optax.GradientTransformation,
-    warmup: int,
+    spec: TrainSpec,
     geometry: Geometry,
     member: Member,
     state: TrainState,
     inputs: Array,
     targets: Array,
-    shares: int = 1,
 ) -> tuple[TrainState, Array]:
-    """Moves one member by one batch; a member that diverges keeps its last state.
+    """Trains one member on one batch; a member that diverges keeps its last state.
 
     Args:
-      model: the network; static.
-      optimizer: from `make_optimizer`; static.
-      warmup: steps of linear warm-up; static.
-      geometry: of one sequence.
-      member: its knobs and learning rate.
-      state: before the step.
-      inputs: tokens int32 ``[B, T]`` or features ``[B, T, F]``.
+      spec: What is static; not traced.
+      geometry: Positions of one sequence or graph.
+      member: The member's knobs and learning rate.
+      state: State before the step.
+      inputs: Tokens int32 ``[B, T]`` or features ``[B, T, F]``.
       targets: int32 ``[B, T]``.
-      shares: devices along `SHARES` that each take ``B / shares`` rows; static.
 
     Returns:
-      The state after the step and the loss before it, nats per target.
+      The state after the step and the loss before it, in nats per target.
     """
+    shares = spec.shares
     inputs, targets = (_own_share(part, shares) for part in (inputs, targets))
 
     def loss_of(params: Any) -> Array:
-        logits, _ = model.apply({"params": params}, inputs, geometry, member.knobs)
+        logits, _ = spec.model.apply({"params": params}, inputs, geometry, member.knobs)
         total, learned = total_cross_entropy(logits, targets)
         return total / jnp.maximum(_over_shares(learned, shares), 1)
 
     # Shares of the mean, so that their sum is exact where some targets are ignored.
     share = jax.value_and_grad(loss_of)(state.params)
     loss, gradient = _over_shares(share, shares)
+    optimizer = make_optimizer(spec.optimizer)
     direction, moments = optimizer.update(gradient, state.moments, state.params)
-    warm = jnp.minimum(1.0, (state.step + 1) / max(warmup, 1))
+    warm = jnp.minimum(1.0, (state.step + 1) / max(spec.optimizer.warmup, 1))
     rate = member.learning_rate * warm
     params = jax.tree.map(lambda p, d: p - rate * d, state.params, direction)
     finite = jnp.isfinite(loss) & jnp.isfinite(optax.tree.norm(gradient))
@@ -147,7 +161,7 @@ def train_step(
 
 
 def _own_share(batch: Array, shares: int) -> Array:
-    """This device's rows of a batch ``[B, ...]``."""
+    """The rows of a batch ``[B, ...]`` that this device takes."""
     if shares == 1:
         return batch
     rows = batch.shape[0] // shares
@@ -163,16 +177,16 @@ def _over_shares(tree: Any, shares: int) -> Any:
 def draw_batches(
     task: Any, stream_keys: Array, first: Array, steps: int, batch: int
 ) -> tuple[Array, Array]:
-    """The batches of one chunk, one set per data stream, for all members.
+    """Draws the batches of one chunk for all members, one set per data stream.
 
-    The batch of a step depends on its stream and step alone, so neither the chunk's
-    length nor a resumed run changes the data.
+    A batch depends on its stream and its step alone, so neither the length of chunks
+    nor a resumed run changes the data.
 
     Args:
-      task: a `train.tasks.Task`.
-      stream_keys: PRNG keys ``[streams]``.
-      first: int32, the step the chunk starts at.
-      steps: of the chunk.
+      task: A `train.tasks.Task`.
+      stream_keys: PRNG keys of the data streams, ``[streams]``.
+      first: Number of the step at which the chunk starts, int32.
+      steps: Number of steps in the chunk.
       batch: B.
 
     Returns:

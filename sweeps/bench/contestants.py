@@ -4,6 +4,7 @@ All programs start from the same parameters. Those of Onset draw their batches i
 as a sweep does; its peers are handed the same batches beforehand.
 """
 
+import copy
 import dataclasses
 import functools
 import importlib.util
@@ -21,10 +22,11 @@ from routers.rwkv import RWKV4
 from routers.selective_ssm import SelectiveSSM
 from sweeps.design.experiment import Experiment, build_experiment
 from sweeps.design.grid import Axis, make_grid
-from sweeps.engine.programs import data_streams, make_loop, make_members
+from sweeps.engine.inputs import data_streams, make_members, take_row
+from sweeps.engine.programs import make_loop
 from sweeps.engine.vmap_width import compile_chunk
 from sweeps.runtime.placement import Placement, cores, make_mesh
-from train.step import TrainState, draw_batches, make_optimizer, train_step
+from train.step import TrainState, draw_batches, train_step
 
 WIDTHS = (4, 16)
 """Members at once on each device, beside those of the sweep itself."""
@@ -66,7 +68,7 @@ class Start:
 
 
 @dataclasses.dataclass(frozen=True)
-class Program:
+class Contestant:
     """A row of the table.
 
     Attributes:
@@ -82,8 +84,23 @@ class Program:
     missing: str = ""
 
 
+def one_value(config: ConfigDict, members: int, steps: int) -> ConfigDict:
+    """The config of members that differ in their seeds alone, for one chunk.
+
+    All have the least value of the swept knob, because time does not depend on it;
+    `build_timed` changes it where the peer knows only one value.
+    """
+    config = copy.deepcopy(config)
+    sweep = config.sweep
+    sweep.update(seeds=members, data_seeds=1, num=1, high=sweep.low, zero=False)
+    sweep.refine.rounds = 0
+    config.train.update(steps=steps, warmup=0)
+    config.eval.points = 1
+    return config
+
+
 def build_timed(config: ConfigDict) -> Experiment:
-    """The experiment of a config of one value, see `sweeps.commands.bench.one_value`.
+    """The experiment of a config of one value, see `one_value`.
 
     Where the peer is a published layer, its members have the value at which the router
     is that layer, which may be 0: no axis of a config has that alone.
@@ -100,16 +117,18 @@ def draw_start(experiment: Experiment) -> Start:
     """Initial states and first batches, those that a sweep would have."""
     placement = Placement(1, 1)
     loop = make_loop(experiment, placement, make_mesh(placement))
-    members = make_members(experiment, np.arange(experiment.grid.members))
+    members = make_members(
+        experiment, experiment.grid, np.arange(experiment.grid.members)
+    )
     streams = data_streams(experiment)
     draw = jax.jit(draw_batches, static_argnums=(3, 4))
-    batches = draw(experiment.task, streams, 0, experiment.steps, experiment.batch)
+    batches = draw(experiment.task, streams, 0, experiment.steps, experiment.spec.batch)
     states = jax.jit(loop.init)(members, experiment.task)
     inputs, targets = (np.asarray(part[0]) for part in batches)
     return Start(jax.tree.map(np.asarray, states), (inputs, targets))
 
 
-def list_programs(experiment: Experiment, planned: Placement) -> list[Program]:
+def list_contestants(experiment: Experiment, planned: Placement) -> list[Contestant]:
     """All rows, the sweep's own first.
 
     Args:
@@ -117,20 +136,20 @@ def list_programs(experiment: Experiment, planned: Placement) -> list[Program]:
       planned: placement of a sweep.
     """
     rows = [
-        Program(name, _nothing, functools.partial(_chunk, experiment, placement))
+        Contestant(name, _nothing, functools.partial(_chunk, experiment, placement))
         for name, placement in placements(experiment.grid.members, planned)
     ]
     plain = functools.partial(PlainLoop, experiment)
-    rows.append(Program("plain JAX step, one by one", _nothing, plain))
+    rows.append(Contestant("plain JAX step, one by one", _nothing, plain))
     missing = why_no_peer(experiment)
     eager = functools.partial(_torch, experiment, None)
     load = functools.partial(load_peer, experiment)
-    rows.append(Program(BASE, load, eager, missing))
+    rows.append(Contestant(BASE, load, eager, missing))
     library = LIBRARIES.get(experiment.routers["token"][0], "")
     for name, style in FUNCTIONAL.items():
         build = functools.partial(_torch, experiment, style)
         reason = missing or why_not_functional(library, **style)
-        rows.append(Program(name, load, build, reason))
+        rows.append(Contestant(name, load, build, reason))
     return rows
 
 
@@ -157,7 +176,7 @@ def why_no_peer(experiment: Experiment) -> str:
     changed = any(value != knobs[k] for k, value in experiment.fixed.items())
     if changed or axis.knob != BRAKE:
         return f"no peer of knobs other than {BRAKE}"
-    if experiment.model.config.dtype != jnp.float32:
+    if experiment.spec.model.config.dtype != jnp.float32:
         return "no peer of model.dtype other than float32"
     if router is Attention:
         if settings.rotary or settings.slopes != "uniform":
@@ -204,7 +223,9 @@ class PlainLoop:
 
     def __init__(self, experiment: Experiment, start: Start) -> None:
         """Puts states and batches on the first device."""
-        every = make_members(experiment, np.arange(experiment.grid.members))
+        every = make_members(
+            experiment, experiment.grid, np.arange(experiment.grid.members)
+        )
         states = jax.tree.map(jnp.asarray, start.states)
         rows = range(experiment.grid.members)
         self.states = [take_row(states, row) for row in rows]
@@ -212,12 +233,7 @@ class PlainLoop:
         self._geometry = experiment.task.geometry()
         inputs, targets = (jnp.asarray(part) for part in start.batches)
         self._batches = list(zip(inputs, targets, strict=True))
-        step = functools.partial(
-            train_step,
-            experiment.model,
-            make_optimizer(experiment.optimizer),
-            experiment.optimizer.warmup,
-        )
+        step = functools.partial(train_step, experiment.spec)
         self._step = jax.jit(step, donate_argnums=2)
 
     def train(self) -> jax.Array:
@@ -263,11 +279,6 @@ def _chunk(experiment: Experiment, placement: Placement, _: Start) -> Trainer:
 
 def _nothing() -> None:
     """JAX is there already."""
-
-
-def take_row(tree: Any, row: int) -> Any:
-    """One row of the leading axis of every leaf."""
-    return jax.tree.map(lambda leaf: leaf[row], tree)
 
 
 def _layout(placement: Placement) -> str:

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from ml_collections import ConfigDict
 
-from sweeps.bench.contestants import Start, build_timed, list_programs
+from sweeps.bench.contestants import Start, build_timed, list_contestants
 from sweeps.engine.vmap_width import SHARE
 from sweeps.runtime.placement import Placement, claim_cores
 
@@ -72,7 +72,7 @@ def one_line(error: Exception) -> str:
 
 def _measure(config: ConfigDict, planned: Placement, start: Start, name: str) -> Peak:
     claim_cores()
-    programs = list_programs(build_timed(config), planned)
+    programs = list_contestants(build_timed(config), planned)
     (program,) = (one for one in programs if one.name == name)
     try:
         program.load()

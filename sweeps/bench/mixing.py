@@ -22,6 +22,7 @@ from routers.base import Array, Geometry, Router, causal_geometry, neutral_knobs
 from sweeps.bench.peers.lax_scan import PLAIN
 from sweeps.bench.timing import time_in_turn
 from sweeps.design.parse import read_routers
+from sweeps.errors import BadInput
 
 LEAST_SECONDS = 0.05
 """A round of a program lasts at least this long; short ones are repeated."""
@@ -30,7 +31,7 @@ OURS, SCAN, TRANSFORMERS = "Onset", "plain lax.scan", "transformers, CPU"
 
 
 @dataclasses.dataclass(frozen=True)
-class Program:
+class TimedPass:
     """A forward and backward pass.
 
     Attributes:
@@ -53,18 +54,18 @@ def bench_mixing(config: ConfigDict, length: int, lengths: Sequence[int]) -> Non
       lengths: T over which the growth of time and memory is fitted.
 
     Raises:
-      ValueError: a length below 1, fewer than two lengths, or no peer.
+      BadInput: a length below 1, fewer than two lengths, or no peer.
     """
     listed = ",".join(map(str, lengths))
     if length < 1:
-        raise ValueError(f"--length={length}: at least 1")
+        raise BadInput(f"--length={length}: at least 1")
     if len(set(lengths)) < 2 or min(lengths) < 1:
-        raise ValueError(f"--lengths={listed}: at least two, each at least 1")
+        raise BadInput(f"--lengths={listed}: at least two, each at least 1")
     router, settings = read_routers(config)["token"]
     if router not in PLAIN:
         names = (name for name, (known, _) in ROUTERS.items() if known in PLAIN)
         known = ", ".join(names)
-        raise ValueError(
+        raise BadInput(
             f"router.name={config.router.name!r}: no plain-scan peer; accepted: {known}"
         )
     width = config.model.width
@@ -76,14 +77,14 @@ def bench_mixing(config: ConfigDict, length: int, lengths: Sequence[int]) -> Non
     else:
         from sweeps.bench.peers.huggingface import mixer_step
 
-        programs.append(Program(TRANSFORMERS, mixer_step(ours, BATCH, length)))
+        programs.append(TimedPass(TRANSFORMERS, mixer_step(ours, BATCH, length)))
     title = f"{router.__name__}, forward and backward, B = {BATCH}, D = {width}"
     console.print(_comparison(f"{title}, T = {length}", programs), highlight=False)
     growing = [training_step(str(value), ours, value) for value in lengths]
     console.print(_growth(title, lengths, growing), highlight=False)
 
 
-def training_step(name: str, router: Router, length: int) -> Program:
+def training_step(name: str, router: Router, length: int) -> TimedPass:
     """Value and gradient, by parameters and input, of one compiled training path."""
     x = jax.random.normal(jax.random.key(0), (BATCH, length, router.width))
     short, knobs = min(length, 8), neutral_knobs(router)
@@ -100,7 +101,7 @@ def training_step(name: str, router: Router, length: int) -> Program:
     compiled = gradient.lower(params, x, shape).compile()
     memory: Any = compiled.memory_analysis()
     geometry = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shape)
-    return Program(
+    return TimedPass(
         name,
         lambda: jax.block_until_ready(compiled(params, x, geometry)),
         memory.temp_size_in_bytes,
@@ -112,12 +113,12 @@ def fitted_exponent(lengths: Sequence[int], values: Sequence[float]) -> float:
     return float(np.polyfit(np.log(lengths), np.log(values), 1)[0])
 
 
-def _time(programs: Sequence[Program]) -> np.ndarray:
+def _time(programs: Sequence[TimedPass]) -> np.ndarray:
     """Seconds of a pass, ``[ROUNDS, programs]``."""
     return time_in_turn([program.step for program in programs], LEAST_SECONDS)
 
 
-def _comparison(title: str, programs: Sequence[Program]) -> Table:
+def _comparison(title: str, programs: Sequence[TimedPass]) -> Table:
     table = Table(title=title)
     columns = ("program", "ms, median", "temp MB", "time / Onset", "memory / Onset")
     for heading in columns:
@@ -140,7 +141,7 @@ def _comparison(title: str, programs: Sequence[Program]) -> Table:
     return table
 
 
-def _growth(title: str, lengths: Sequence[int], programs: Sequence[Program]) -> Table:
+def _growth(title: str, lengths: Sequence[int], programs: Sequence[TimedPass]) -> Table:
     table = Table(title=title)
     for heading in ("T", "ms, median", "temp MB"):
         table.add_column(heading, justify="right")

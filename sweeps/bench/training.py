@@ -20,17 +20,17 @@ from rich.table import Table
 from sweeps.bench.contestants import (
     BASE,
     ChunkTrainer,
-    Program,
+    Contestant,
     Start,
     Trainer,
     draw_start,
-    list_programs,
+    list_contestants,
 )
 from sweeps.bench.memory import Peak, one_line, peak_memory
 from sweeps.bench.timing import ROUNDS, time_in_turn
 from sweeps.design.experiment import Experiment
 from sweeps.design.grid import make_grid
-from sweeps.engine.vmap_width import plan_width
+from sweeps.engine.vmap_width import with_width
 from sweeps.runtime.placement import Placement, choose_placement, cores
 
 LEAST_SECONDS = 0.5
@@ -120,14 +120,13 @@ def _planned(experiment: Experiment, config: ConfigDict) -> Placement:
     )
     if sweep.width:
         return placement
-    width, _ = plan_width(experiment, placement)
-    return dataclasses.replace(placement, width=width)
+    return with_width(experiment, placement)[0]
 
 
 def _compare(
     experiment: Experiment, config: ConfigDict, planned: Placement, console: Console
 ) -> Sheet:
-    programs = list_programs(experiment, planned)
+    programs = list_contestants(experiment, planned)
     start = draw_start(experiment)
     failures = {p.name: p.missing for p in programs if p.missing}
     peaks: dict[str, Peak] = {}
@@ -164,7 +163,7 @@ def _compare(
 
 
 def _try(
-    program: Program,
+    program: Contestant,
     start: Start,
     trainers: dict[str, Trainer],
     failures: dict[str, str],

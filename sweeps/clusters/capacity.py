@@ -14,7 +14,7 @@ PROBES = 10
 
 
 @dataclasses.dataclass(frozen=True)
-class Program:
+class Footprint:
     """A compiled program, as its compiler describes it, on one device.
 
     Attributes:
@@ -44,8 +44,8 @@ class Overflow:
 
 
 def largest_fit(
-    probe: Callable[[int], Program | Overflow], start: int, unit: int, memory: float
-) -> Program | None:
+    probe: Callable[[int], Footprint | Overflow], start: int, unit: int, memory: float
+) -> Footprint | None:
     """Searches the most members on one device, compiling until one count is verified.
 
     Memory is nearly a straight line in the members: a line through the last two
@@ -62,12 +62,12 @@ def largest_fit(
       A program that fits, within `NEAR` of the most that would unless `PROBES`
       compilations were not enough; None where one unit does not fit.
     """
-    fitting: list[Program] = []
+    fitting: list[Footprint] = []
     least_refused: int | None = None
     guess = start
     for _ in range(PROBES):
         found = probe(guess)
-        if isinstance(found, Program) and found.memory <= memory:
+        if isinstance(found, Footprint) and found.memory <= memory:
             fitting.append(found)
         else:
             least_refused = guess
@@ -81,7 +81,7 @@ def largest_fit(
 
 
 def _next_guess(
-    fitting: list[Program], least_refused: int | None, unit: int, memory: float
+    fitting: list[Footprint], least_refused: int | None, unit: int, memory: float
 ) -> int | None:
     """The number to compile next, a multiple of the unit; None where it is found."""
     if not fitting:
@@ -109,7 +109,7 @@ def _middle(most: int, least_refused: int | None, unit: int) -> int | None:
     return None if near or middle <= most else middle
 
 
-def line_bound(low: Program, high: Program, unit: int, memory: float) -> int:
+def line_bound(low: Footprint, high: Footprint, unit: int, memory: float) -> int:
     """Members at which a line through two programs reaches the memory."""
     slope = (high.memory - low.memory) / (high.members - low.members)
     if slope <= 0:  # not seen; a doubling is the next thing to try
@@ -153,7 +153,7 @@ class Loops:
     traffic: float
 
 
-def work_of_step(step: Program, loops: Loops) -> Work:
+def work_of_step(step: Footprint, loops: Loops) -> Work:
     """One member's step, from a program of one step of some members.
 
     Args:

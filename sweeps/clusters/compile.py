@@ -11,11 +11,13 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from sweeps.clusters.capacity import Overflow, Program
+from sweeps.clusters.capacity import Footprint, Overflow
 from sweeps.clusters.slices import GIB, Slice
 from sweeps.clusters.step_work import make_step
 from sweeps.design.experiment import Experiment
-from sweeps.engine.programs import data_streams, make_loop, make_members
+from sweeps.engine.inputs import data_streams, make_members
+from sweeps.engine.programs import make_loop
+from sweeps.errors import BadInput
 from sweeps.runtime.placement import MEMBERS, Placement
 
 AVAILABLE = re.compile(r"available HBM \(([\d.]+)([KMG])\)")
@@ -37,7 +39,7 @@ def describe(asked: Slice) -> list[Any]:
     """Devices of a slice, to compile for.
 
     Raises:
-      ValueError: the compiler knows no such slice.
+      BadInput: the compiler knows no such slice.
     """
     from jax.experimental import topologies
 
@@ -50,7 +52,7 @@ def describe(asked: Slice) -> list[Any]:
         )
     except jax.errors.JaxRuntimeError as error:
         reason = str(error).splitlines()[0]
-        raise ValueError(f"--topology={asked.name}: {reason}") from None
+        raise BadInput(f"--topology={asked.name}: {reason}") from None
     return list(described.devices)
 
 
@@ -68,7 +70,7 @@ def lower_chunk(
     placement = Placement(mesh.size, width)
     loop = make_loop(experiment, placement, mesh)
     order = np.zeros(members * mesh.size, int)
-    rows = jax.eval_shape(lambda: make_members(experiment, order))
+    rows = jax.eval_shape(lambda: make_members(experiment, experiment.grid, order))
     states = jax.eval_shape(loop.init, rows, experiment.task)
     return jax.jit(loop.chunk, donate_argnums=0).lower(
         _spread(mesh, P(MEMBERS), states),
@@ -96,7 +98,7 @@ def _spread(mesh: Mesh, spec: P, shapes: Any) -> Any:
 
 def analyze_chunk(
     experiment: Experiment, mesh: Mesh, width: int, members: int
-) -> Program | Overflow:
+) -> Footprint | Overflow:
     """What a compiled chunk of so many members needs of each device."""
     lowered = lower_chunk(experiment, mesh, width, members)
     start = time.perf_counter()
@@ -110,7 +112,7 @@ def analyze_chunk(
     return read_program(compiled, members, time.perf_counter() - start)
 
 
-def analyze_step(experiment: Experiment, mesh: Mesh, width: int) -> Program:
+def analyze_step(experiment: Experiment, mesh: Mesh, width: int) -> Footprint:
     """What a step of the members computed at once needs, the same on every device."""
     step, shapes = make_step(experiment, width)
     arguments = _spread(mesh, P(), shapes)
@@ -121,12 +123,12 @@ def analyze_step(experiment: Experiment, mesh: Mesh, width: int) -> Program:
 
 def read_program(
     compiled: jax.stages.Compiled, members: int, seconds: float
-) -> Program:
+) -> Footprint:
     """What a compiler says of its program, for one device."""
     memory: Any = compiled.memory_analysis()
     # Not `optimal_seconds`: it was negative for programs that fit.
     cost: Any = compiled.cost_analysis()
-    return Program(
+    return Footprint(
         members=members,
         memory=memory.argument_size_in_bytes
         + memory.temp_size_in_bytes

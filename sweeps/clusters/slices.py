@@ -7,6 +7,8 @@ https://cloud.google.com/tpu/docs/v4 (v5e, v5p, v6e) and /runtimes, read in 2026
 import dataclasses
 import math
 
+from sweeps.errors import BadInput
+
 GIB = 2**30
 
 
@@ -137,15 +139,15 @@ def parse_topology(text: str) -> Slice:
     """A slice from its topology.
 
     Raises:
-      ValueError: of no known form.
+      BadInput: of no known form.
     """
     name, _, shape = text.partition(":")
     if name not in CHIPS:
         forms = ", ".join(f"{c.name}:{SHAPES[c.dimensions][3]}" for c in CHIPS.values())
-        raise ValueError(f"{text!r}: CHIP:SHAPE, as {forms}")
+        raise BadInput(f"{text!r}: CHIP:SHAPE, as {forms}")
     shapes = SHAPES[CHIPS[name].dimensions]
     if shape not in shapes:
-        raise ValueError(f"{text!r}: {name} comes as {', '.join(shapes)}")
+        raise BadInput(f"{text!r}: {name} comes as {', '.join(shapes)}")
     return Slice(CHIPS[name], shape)
 
 
@@ -153,7 +155,7 @@ def parse_accelerator(text: str) -> Slice:
     """A slice from its accelerator type.
 
     Raises:
-      ValueError: of no known version or size.
+      BadInput: of no known version or size.
     """
     known = {
         found.accelerator: found
@@ -163,5 +165,5 @@ def parse_accelerator(text: str) -> Slice:
     if text not in known:
         prefix = text.rpartition("-")[0]
         same = [name for name in known if name.rpartition("-")[0] == prefix]
-        raise ValueError(f"{text!r}: one of {', '.join(same or known)}")
+        raise BadInput(f"{text!r}: one of {', '.join(same or known)}")
     return known[text]

@@ -18,8 +18,8 @@ from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn
 
 from sweeps.clusters.capacity import Loops
 from sweeps.design.experiment import Experiment
-from sweeps.engine.programs import make_members
-from train.step import Member, TrainState, init_state, make_optimizer, train_step
+from sweeps.engine.inputs import make_members
+from train.step import Member, TrainState, init_state, train_step
 
 
 def make_step(experiment: Experiment, width: int) -> tuple[Callable[..., Any], Any]:
@@ -32,31 +32,22 @@ def make_step(experiment: Experiment, width: int) -> tuple[Callable[..., Any], A
     Returns:
       ``step(states, members, inputs, targets, task)`` and its arguments by shape.
     """
-    optimizer = make_optimizer(experiment.optimizer)
+    spec = experiment.spec
 
     def start() -> Any:
-        members = make_members(experiment, np.zeros(width, int))
-        inputs, targets = experiment.task.sample(jax.random.key(0), experiment.batch)
+        members = make_members(experiment, experiment.grid, np.zeros(width, int))
+        inputs, targets = experiment.task.sample(jax.random.key(0), spec.batch)
         geometry = experiment.task.geometry()
 
         def init(member: Member) -> TrainState:
-            return init_state(experiment.model, optimizer, geometry, inputs, member)
+            return init_state(spec, geometry, inputs, member)
 
         return jax.vmap(init)(members), members, inputs, targets, experiment.task
 
     def step(states: Any, members: Any, inputs: Any, targets: Any, task: Any) -> Any:
         def of_member(pair: tuple[TrainState, Member]) -> Any:
             state, member = pair
-            return train_step(
-                experiment.model,
-                optimizer,
-                experiment.optimizer.warmup,
-                task.geometry(),
-                member,
-                state,
-                inputs,
-                targets,
-            )
+            return train_step(spec, task.geometry(), member, state, inputs, targets)
 
         # As the chunk does it: one at a time is no batch of one.
         return jax.lax.map(

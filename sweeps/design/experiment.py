@@ -1,4 +1,4 @@
-"""From a config to the plain values everything below the commands works with."""
+"""The experiment: a config, checked, as the plain values that everything else uses."""
 
 import dataclasses
 import functools
@@ -15,10 +15,11 @@ from sweeps.design.parse import (
     read_task,
     require_positive,
 )
+from sweeps.errors import BadInput
 from sweeps.inference.criterion import Criterion, make_criterion
 from sweeps.inference.refine import Refinement, make_refinement
 from train.backbone import Backbone, BackboneConfig
-from train.step import OptimizerConfig
+from train.step import OptimizerConfig, TrainSpec
 from train.tasks import Task
 
 TRACKING_MODES = ("auto", "online", "offline", "disabled")
@@ -26,70 +27,68 @@ TRACKING_MODES = ("auto", "online", "offline", "disabled")
 
 @dataclasses.dataclass(frozen=True)
 class Experiment:
-    """A checked sweep, nothing of it computed yet.
+    """A checked sweep of which nothing has been computed yet.
 
     Attributes:
-      model: the network around the routers.
-      routers: slot to router class and settings.
-      slot: of the swept knob; its routers are measured.
-      kind: geometry kind of that slot.
-      task: what is learned.
-      grid: members, without those that refinement adds.
-      refinement: of the axis, round by round.
-      fixed: value of every knob that is not swept, by slot.
-      optimizer: AdamW's settings.
-      learning_rate: peak.
-      steps: of training in all.
-      points: measurements after step 0; divides the steps.
-      batch: B.
-      sequences: E, held-out sequences of a measurement.
-      diagnosed: how many of them get the full signature at the end, 0 for none.
-      criterion: of "collapsed".
-      seed: root of the random streams.
+      spec: The network and how it is trained; static in compiled programs.
+      routers: Router class and its settings, by slot.
+      kind: Kind of geometry that the swept knob's slot has.
+      task: What is learned.
+      grid: The members, without those that refinement adds.
+      refinement: Settings of the axis's refinement.
+      fixed: Value of every knob that is not swept, named by slot.
+      learning_rate: Peak learning rate.
+      points: Number of measurements after step 0.
+      sequences: E, number of held-out sequences in one measurement.
+      diagnosed: Number of them that get the full signature at the end; 0 for none.
+      criterion: Definition of "collapsed".
+      seed: Root of all random streams.
     """
 
-    model: Backbone
+    spec: TrainSpec
     routers: Routers
-    slot: str
     kind: str
     task: Task
     grid: Grid
     refinement: Refinement
     fixed: dict[str, float]
-    optimizer: OptimizerConfig
     learning_rate: float
-    steps: int
     points: int
-    batch: int
     sequences: int
     diagnosed: int
     criterion: Criterion
     seed: int
 
     @property
-    def chunk(self) -> int:
-        """Steps between two measurements."""
-        return self.steps // self.points
+    def steps(self) -> int:
+        """Number of training steps of every member."""
+        return self.points * self.spec.chunk
 
     @property
     def units(self) -> int:
-        """Members at each value."""
+        """Number of members at each value of the axis."""
         return len(self.grid.value) // len(self.grid.axis.values)
 
     @property
-    def turn(self) -> int:
-        """Values trained at once: all, or as many as a round of refinement adds."""
+    def wave_values(self) -> int:
+        """Values that one wave trains: all, or as many as a refinement round adds."""
         refined = self.refinement.rounds > 0
         return self.refinement.num if refined else len(self.grid.axis.values)
 
     @property
-    def turns(self) -> int:
-        """Turns in which the members are trained, at most."""
-        return -(-len(self.grid.axis.values) // self.turn) + self.refinement.rounds
+    def wave_members(self) -> int:
+        """Number of members that one wave trains."""
+        return self.wave_values * self.units
+
+    @property
+    def most_waves(self) -> int:
+        """Largest number of waves, with all rounds of refinement."""
+        first = -(-len(self.grid.axis.values) // self.wave_values)
+        return first + self.refinement.rounds
 
     @property
     def most_members(self) -> int:
-        """Members with those of all rounds of refinement."""
+        """Largest number of members, with those of all rounds of refinement."""
         added = self.refinement.rounds * self.refinement.num
         return self.grid.members + added * self.units
 
@@ -98,8 +97,16 @@ def build_experiment(config: ConfigDict) -> Experiment:
     """Checks every setting and builds the experiment.
 
     Raises:
-      ValueError: one line that names the setting, its value and what is accepted.
+      BadInput: a setting cannot be used; the message names it, its value and what is
+        accepted.
     """
+    try:
+        return _build(config)
+    except ValueError as error:  # routers and tasks know no `BadInput`
+        raise BadInput(str(error)) from None
+
+
+def _build(config: ConfigDict) -> Experiment:
     require_positive(
         config,
         ("model", ("layers", "width", "heads")),
@@ -109,12 +116,14 @@ def build_experiment(config: ConfigDict) -> Experiment:
         ("sweep", ("data",)),
     )
     if config.wandb.mode not in TRACKING_MODES:
-        raise ValueError(
-            f"wandb.mode={config.wandb.mode!r}: one of {', '.join(TRACKING_MODES)}"
+        raise BadInput(
+            f"wandb.mode={config.wandb.mode!r}: must be one of "
+            f"{', '.join(TRACKING_MODES)}"
         )
     if config.eval.diagnosed < 0:
-        raise ValueError(
-            f"eval.diagnosed={config.eval.diagnosed}: sequences, 0 for no diagnosis"
+        raise BadInput(
+            f"eval.diagnosed={config.eval.diagnosed}: must be a number of sequences, "
+            "or 0 for no diagnosis"
         )
     routers = read_routers(config)
     knobs = read_knobs(config, routers)
@@ -128,25 +137,28 @@ def build_experiment(config: ConfigDict) -> Experiment:
     train = config.train
     refine = sweep.refine
     units = sweep.seeds * sweep.data_seeds
+    points = measurements(train.steps, config.eval.points)
     return Experiment(
-        model=_backbone(config, routers, task),
+        spec=TrainSpec(
+            model=_backbone(config, routers, task),
+            optimizer=OptimizerConfig(
+                betas=tuple(train.betas),
+                weight_decay=train.weight_decay,
+                clip=train.clip,
+                warmup=train.warmup,
+            ),
+            chunk=train.steps // points,
+            batch=train.batch,
+            slot=slot,
+        ),
         routers=routers,
-        slot=slot,
         kind=kind,
         task=task,
         grid=make_grid(axis, sweep.seeds, sweep.data_seeds),
         refinement=make_refinement(refine.rounds, refine.num, refine.width, units),
         fixed={name: value for name, value in knobs.items() if name != sweep.knob},
-        optimizer=OptimizerConfig(
-            betas=tuple(train.betas),
-            weight_decay=train.weight_decay,
-            clip=train.clip,
-            warmup=train.warmup,
-        ),
         learning_rate=train.learning_rate,
-        steps=train.steps,
-        points=measurements(train.steps, config.eval.points),
-        batch=train.batch,
+        points=points,
         sequences=config.eval.sequences,
         diagnosed=min(config.eval.diagnosed, config.eval.sequences),
         criterion=make_criterion(
@@ -157,7 +169,7 @@ def build_experiment(config: ConfigDict) -> Experiment:
 
 
 def router_name(config: ConfigDict) -> str:
-    """Name of the router whose knob is swept."""
+    """The name of the router whose knob is swept."""
     depth = config.sweep.knob.startswith("depth.")
     return config.depth.name if depth else config.router.name
 
@@ -168,20 +180,23 @@ def measurements(steps: int, at_most: int) -> int:
 
 
 def _check_shares(data: int, task: Task, batch: int) -> None:
-    """Devices that share a batch take equal parts; a graph is one row."""
+    """Checks that the devices that share a batch take equal parts of it.
+
+    A graph is a batch of one row.
+    """
     inputs, _ = jax.eval_shape(lambda: task.sample(jax.random.key(0), batch))
     rows = inputs.shape[0]
     if rows % data:
-        raise ValueError(f"sweep.data={data}: must divide the {rows} rows of a batch")
+        raise BadInput(f"sweep.data={data}: must divide the {rows} rows of a batch")
 
 
 def _check_kinds(routers: Routers, slot: str, of_task: str) -> str:
     """The geometry kind of the swept slot; the token slot's is the task's."""
     token, _ = routers["token"]
     if of_task not in token.kinds:
-        raise ValueError(
+        raise BadInput(
             f"router {token.__name__} accepts {', '.join(sorted(token.kinds))} "
-            f"geometry; this task's is {of_task}"
+            f"geometry, but this task has {of_task} geometry"
         )
     if slot == "token":
         return of_task
@@ -192,8 +207,8 @@ def _check_kinds(routers: Routers, slot: str, of_task: str) -> str:
 def _backbone(config: ConfigDict, routers: Routers, task: Task) -> Backbone:
     model = config.model
     if model.width % model.heads:
-        raise ValueError(
-            f"model.heads={model.heads} does not divide model.width={model.width}"
+        raise BadInput(
+            f"model.heads={model.heads}: must divide model.width={model.width}"
         )
     sizes = BackboneConfig(
         outputs=task.outputs,

@@ -1,9 +1,12 @@
-"""The members of a sweep: knob values x seeds, as arrays."""
+"""The members of a sweep: knob values x seeds, as arrays, and the waves they form."""
 
 import dataclasses
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+
+from sweeps.errors import BadInput
 
 
 @dataclasses.dataclass(frozen=True)
@@ -11,8 +14,8 @@ class Axis:
     """The swept knob and its values.
 
     Attributes:
-      knob: by slot, for example ``token.brake``.
-      values: increasing; 0 first where it was asked for.
+      knob: Name of the knob with its slot, for example ``token.brake``.
+      values: Values of the knob, increasing; 0 comes first if it was asked for.
     """
 
     knob: str
@@ -24,11 +27,12 @@ class Grid:
     """Which member has which value and seeds; member m is row m of every array.
 
     Attributes:
-      axis: the swept knob.
-      value: index into ``axis.values``, int ``[M]``.
-      init_seed: int ``[M]``.
-      data_seed: int ``[M]``.
-      round: of refinement that trains it, 0 in the first grid, int ``[M]``.
+      axis: The swept knob and its values.
+      value: Index of each member's value in ``axis.values``, int ``[M]``.
+      init_seed: Seed of each member's initial parameters, int ``[M]``.
+      data_seed: Seed of each member's data stream, int ``[M]``.
+      round: Round of refinement that trains the member, 0 for the first grid,
+        int ``[M]``.
     """
 
     axis: Axis
@@ -49,41 +53,71 @@ class Grid:
 
     @property
     def unit(self) -> np.ndarray:
-        """Index of the (init seed, data seed) pair, which is matched across values."""
+        """Index of each member's pair of seeds; pairs are matched across values."""
         return self.init_seed * (int(self.data_seed.max()) + 1) + self.data_seed
+
+    def plain(self) -> list[dict[str, Any]]:
+        """Every member's value, seeds and round, as JSON values."""
+        return [
+            {
+                self.axis.knob: self.axis.values[self.value[m]],
+                "init_seed": int(self.init_seed[m]),
+                "data_seed": int(self.data_seed[m]),
+                "round": int(self.round[m]),
+            }
+            for m in range(self.members)
+        ]
+
+
+@dataclasses.dataclass(frozen=True)
+class Wave:
+    """Members that are trained at the same time.
+
+    Attributes:
+      number: Number of the wave; waves are trained in this order, from 0.
+      grid: The wave's members.
+      earlier: Number of members that earlier waves have trained.
+    """
+
+    number: int
+    grid: Grid
+    earlier: int
 
 
 def make_axis(knob: str, low: float, high: float, num: int, zero: bool) -> Axis:
-    """Log-spaced values of a knob, with 0 as an extra point.
+    """Makes log-spaced values of a knob, with 0 as an extra point.
 
     Raises:
-      ValueError: a range that is inverted, not positive or not finite, or empty.
+      BadInput: the range is inverted, empty, not positive or not finite.
     """
     if num < 1:
-        raise ValueError(f"sweep.num={num}: at least 1 value")
+        raise BadInput(f"sweep.num={num}: must be at least 1")
     for name, bound in (("low", low), ("high", high)):
         if not (np.isfinite(bound) and bound > 0):
-            raise ValueError(
-                f"sweep.{name}={bound}: a finite number above 0 (sweep.zero adds 0)"
+            raise BadInput(
+                f"sweep.{name}={bound}: must be a finite number above 0 "
+                "(sweep.zero adds 0)"
             )
     if high < low:
-        raise ValueError(f"sweep.low={low} exceeds sweep.high={high}: swap them")
+        raise BadInput(f"sweep.low={low}: must not exceed sweep.high={high}")
     if num > 1 and high == low:
-        raise ValueError(f"sweep.low=sweep.high={low} leaves 1 value: set sweep.num=1")
-    # Four digits: values that people can read, type again and find in a table.
+        raise BadInput(
+            f"sweep.low=sweep.high={low}: leaves one value, which needs sweep.num=1"
+        )
+    # Four digits give values that people can read, type again and find in a table.
     values = [float(f"{value:.4g}") for value in np.geomspace(low, high, num)]
     return Axis(knob, tuple([0.0] * zero + values))
 
 
 def make_grid(axis: Axis, seeds: int, data_seeds: int, round: int = 0) -> Grid:
-    """All combinations, values outermost.
+    """Makes one member for every combination of value and seeds, values outermost.
 
     Raises:
-      ValueError: fewer than one seed of either kind.
+      BadInput: there is not at least one seed of either kind.
     """
     for name, count in (("seeds", seeds), ("data_seeds", data_seeds)):
         if count < 1:
-            raise ValueError(f"sweep.{name}={count}: at least 1")
+            raise BadInput(f"sweep.{name}={count}: must be at least 1")
     value, init, data = np.meshgrid(
         np.arange(len(axis.values)),
         np.arange(seeds),
@@ -96,11 +130,11 @@ def make_grid(axis: Axis, seeds: int, data_seeds: int, round: int = 0) -> Grid:
 
 
 def split_grid(grid: Grid, values: int) -> list[Grid]:
-    """The same members in turns of so many values each, the last one with the rest."""
-    turns = []
+    """Splits a grid into grids of so many values each; the last one has the rest."""
+    parts = []
     for first in range(0, len(grid.axis.values), values):
         chosen = (grid.value >= first) & (grid.value < first + values)
-        turns.append(
+        parts.append(
             Grid(
                 Axis(grid.axis.knob, grid.axis.values[first : first + values]),
                 grid.value[chosen] - first,
@@ -109,11 +143,11 @@ def split_grid(grid: Grid, values: int) -> list[Grid]:
                 grid.round[chosen],
             )
         )
-    return turns
+    return parts
 
 
 def join_grids(grids: Sequence[Grid]) -> Grid:
-    """All members of grids over one knob, in this order, on one increasing axis."""
+    """Joins grids over one knob; members keep their order, values are sorted."""
     values = sorted({value for grid in grids for value in grid.axis.values})
     places = [np.searchsorted(values, grid.axis.values)[grid.value] for grid in grids]
     return Grid(

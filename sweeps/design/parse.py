@@ -1,6 +1,8 @@
-"""From the blocks of a config to routers, knobs and tasks, checked one by one."""
+"""Parses the blocks of a config into routers, knobs and tasks, and checks each."""
 
 import dataclasses
+import importlib
+import sys
 from typing import Any
 
 import jax.numpy as jnp
@@ -8,6 +10,7 @@ from ml_collections import ConfigDict
 
 from routers import find_router
 from routers.base import Knob, Router
+from sweeps.errors import BadInput
 from train.tasks import Task
 from train.tasks.bigram_backcopy import (
     dirichlet_statistics,
@@ -22,30 +25,34 @@ from train.tasks.text import read_bytes, read_text
 DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
 TASKS = ("bigram_backcopy", "bytes", "csbm", "digits", "graph")
 BACKBONE_KEYS = ("block", "distance", "streams")
-"""Keys of the ``depth`` block that are the backbone's, not the router's."""
+"""Keys of the ``depth`` block that configure the backbone, not the router."""
 
 Routers = dict[str, tuple[type[Router], Any]]
-"""Slot to router class and its settings."""
+"""Router class and its settings, by slot."""
 
 
 def require_positive(config: ConfigDict, *blocks: tuple[str, tuple[str, ...]]) -> None:
-    """Raises ValueError naming the first of some settings that is not above 0."""
+    """Checks that settings are above 0.
+
+    Raises:
+      BadInput: a setting is not; the message names the first one.
+    """
     for block, names in blocks:
         for name in names:
             value = config[block][name]
             if not value > 0:
-                raise ValueError(f"{block}.{name}={value}: greater than 0")
+                raise BadInput(f"{block}.{name}={value}: must be greater than 0")
 
 
 def read_dtype(name: str) -> Any:
     """The dtype of matrix products."""
     if name not in DTYPES:
-        raise ValueError(f"model.dtype={name!r}: one of {', '.join(DTYPES)}")
+        raise BadInput(f"model.dtype={name!r}: must be one of {', '.join(DTYPES)}")
     return DTYPES[name]
 
 
 def read_routers(config: ConfigDict) -> Routers:
-    """The token slot's router and, where there is one, the depth slot's."""
+    """The router of the token slot and, if there is one, of the depth slot."""
     routers = {"token": _router(config, "router", dict(config.router), "token")}
     if config.depth.name:
         own = {k: v for k, v in config.depth.items() if k not in BACKBONE_KEYS}
@@ -56,13 +63,13 @@ def read_routers(config: ConfigDict) -> Routers:
 def _router(
     config: ConfigDict, block: str, settings: dict[str, Any], slot: str
 ) -> tuple[type[Router], Any]:
-    """A router's class and its settings: its own block and the shared sizes."""
+    """A router's class and its settings, from its own block and the shared sizes."""
     name = settings.pop("name")
     router, settings_type = find_router(name)
     if router.slot != slot:
-        raise ValueError(
-            f"{block}.name={name!r}: a router of the {router.slot} slot; "
-            f"{block} is the {slot} slot"
+        raise BadInput(
+            f"{block}.name={name!r}: is a router of the {router.slot} slot, "
+            f"but {block} configures the {slot} slot"
         )
     shared = {
         "heads": config.model.heads,
@@ -72,16 +79,36 @@ def _router(
     fields = {field.name for field in dataclasses.fields(settings_type)}
     for key in settings:
         if key not in fields:
-            raise ValueError(f"{block}.{key}: {name} has no such setting")
+            raise BadInput(f"{block}.{key}: {name} has no such setting")
     settings = {k: v for k, v in shared.items() if k in fields} | settings
     try:
         return router, settings_type(**settings)
     except ValueError as error:
-        raise ValueError(f"{block}.{error}") from None
+        raise BadInput(f"{block}.{error}") from None
+
+
+def load_router(target: str) -> type[Router]:
+    """Finds a router class by ``package.module:Class`` or by a known name.
+
+    Raises:
+      BadInput: it cannot be imported or is not a router.
+    """
+    if ":" not in target:
+        return find_router(target)[0]
+    module_name, _, class_name = target.partition(":")
+    if "" not in sys.path:  # the current folder, as with `python -m`
+        sys.path.insert(0, "")
+    try:
+        found = getattr(importlib.import_module(module_name), class_name)
+    except (ImportError, AttributeError) as error:
+        raise BadInput(f"cannot be imported ({error})") from None
+    if not (isinstance(found, type) and issubclass(found, Router)):
+        raise BadInput(f"{class_name} is not a subclass of routers.base.Router")
+    return found
 
 
 def read_knobs(config: ConfigDict, routers: Routers) -> dict[str, float]:
-    """Neutral values of all knobs by slot, overridden by those the config sets."""
+    """The value of every knob: the config's, or else the router's neutral value."""
     declared = {
         f"{slot}.{name}": knob
         for slot, (router, _) in routers.items()
@@ -94,41 +121,41 @@ def read_knobs(config: ConfigDict, routers: Routers) -> dict[str, float]:
                 known = f"{slot}.{name}"
                 knob = find_knob(f"knobs.{known}={value}", known, declared)
                 if not knob.low <= value <= knob.high:
-                    raise ValueError(
-                        f"knobs.{known}={value}: between {knob.low:g} and "
+                    raise BadInput(
+                        f"knobs.{known}={value}: must be between {knob.low:g} and "
                         f"{knob.high:g} ({knob.meaning})"
                     )
                 values[known] = float(value)
     sweep = config.sweep
     knob = find_knob(f"sweep.knob={sweep.knob}", sweep.knob, declared)
     if sweep.high > knob.high:
-        raise ValueError(
-            f"sweep.high={sweep.high} is beyond {sweep.knob}'s range, {knob.low:g} to "
-            f"{knob.high:g} ({knob.meaning})"
+        raise BadInput(
+            f"sweep.high={sweep.high}: must lie in the range of {sweep.knob}, "
+            f"{knob.low:g} to {knob.high:g} ({knob.meaning})"
         )
     return values
 
 
 def find_knob(setting: str, name: str, declared: dict[str, Knob]) -> Knob:
-    """A knob by slot and name.
+    """Finds a knob by its name with its slot.
 
     Raises:
-      ValueError: no router of the sweep has it; the message lists those it has.
+      BadInput: no router of the sweep has it; the message lists the existing knobs.
     """
     if name not in declared:
-        raise ValueError(f"{setting}: no such knob; there are {', '.join(declared)}")
+        raise BadInput(f"{setting}: must be one of the knobs {', '.join(declared)}")
     return declared[name]
 
 
 def read_task(config: ConfigDict) -> Task:
-    """The task, its data read and checked."""
+    """The task, with its data read and checked."""
     task = config.task
     if task.name == "bigram_backcopy":
         return _bigram_backcopy(config)
     if task.name == "bytes":
         return _byte_text(config)
     if task.name not in TASKS:
-        raise ValueError(f"task.name={task.name!r}: one of {', '.join(TASKS)}")
+        raise BadInput(f"task.name={task.name!r}: must be one of {', '.join(TASKS)}")
     if task.name == "csbm":
         graph = csbm(
             nodes=task.nodes,
@@ -165,9 +192,9 @@ def _bigram_backcopy(config: ConfigDict) -> Task:
 def _byte_text(config: ConfigDict) -> Task:
     task = config.task
     if not task.text:
-        raise ValueError(
-            "task.text='': task.name='bytes' reads a text; a path, "
-            "pydoc_data.topics, or tfds:NAME"
+        raise BadInput(
+            "task.text='': must be a path, pydoc_data.topics or tfds:NAME, "
+            "because task.name='bytes' reads a text"
         )
     text = read_bytes(task.text, task.data_dir)
     return byte_text(text, config.train.length, task.data_dir)

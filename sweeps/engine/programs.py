@@ -1,36 +1,51 @@
-"""A sweep's programs, compiled before the first step; its last one meanwhile."""
+"""A sweep's programs, compiled before the first step, with their shared inputs."""
 
 import dataclasses
+import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from routers.base import Array, Geometry
-from routers.signature.full import GRAPH
-from routers.signature.nulls import Variant
+from routers.base import Array
+from routers.signature.nulls import Variant, diagnostic_variants
 from sweeps.design.experiment import Experiment
-from sweeps.runtime.placement import MEMBERS, Placement, make_spread, replicate
-from train.loop import DATA, EVALUATION, INIT, Loop, seed_keys, stream_key
-from train.step import Member, make_optimizer
-from train.tasks.rewiring import rewire
+from sweeps.design.grid import split_grid
+from sweeps.engine.inputs import (
+    data_streams,
+    diagnosis_inputs,
+    held_out,
+    make_members,
+    row_blocks,
+    step_number,
+)
+from sweeps.findings.post_hoc import why_absent
+from sweeps.runtime.placement import (
+    MEMBERS,
+    Placement,
+    make_mesh,
+    make_spread,
+    place,
+    replicate,
+)
+from train.loop import Loop
+from train.step import Member
 
 
-class Later:
-    """A program that a thread traces and compiles, once it is told to or needed."""
+class LazyProgram:
+    """A program that a thread compiles once it is started or first needed."""
 
     def __init__(self, build: Callable[[], Any]) -> None:
+        """Keeps the function that traces and compiles the program."""
         self._build = build
         self._compiled: Future[Any] | None = None
 
     def start(self) -> Future[Any]:
-        """Compiles while the caller does something else."""
+        """Compiles the program while the caller does something else."""
         if self._compiled is None:
             self._compiled = ThreadPoolExecutor(1).submit(self._build)
         return self._compiled
@@ -42,147 +57,149 @@ class Later:
 
 @dataclasses.dataclass(frozen=True)
 class Programs:
-    """Compiled for one number of rows.
+    """The compiled programs; each takes one fixed number of member rows.
 
     Attributes:
-      init: gives every member's state at step 0, again and again the same.
-      chunk: trains; donate its states.
-      measure: the measurement of every chunk's end.
-      diagnose: the one where a sweep ends; None where there is none.
+      init: Makes every member's state at step 0.
+      chunk: Trains all members for one chunk of steps; donate its states.
+      measure: Takes the measurement at the end of a chunk.
+      diagnose: Takes the full measurement at the end of a sweep; None without one.
     """
 
     init: Any
     chunk: Any
     measure: Any
-    diagnose: Later | None
+    diagnose: LazyProgram | None
 
 
-def compile_programs(
-    loop: Loop,
-    mesh: Mesh,
-    members: Member,
-    task: Any,
-    streams: Array,
-    batch: tuple[Array, Array],
-    diagnosis: tuple[tuple[Variant, ...], Any] | None,
-) -> Programs:
-    """Compiles what the first step needs, and leaves the rest to a thread.
+@dataclasses.dataclass(frozen=True)
+class Shared:
+    """Inputs that all members share, on every device.
+
+    Attributes:
+      task: The task's arrays.
+      streams: PRNG keys of the data streams.
+      batch: Held-out inputs and targets.
+    """
+
+    task: Any
+    streams: jax.Array
+    batch: tuple[jax.Array, jax.Array]
+
+
+@dataclasses.dataclass(frozen=True)
+class CompiledSweep:
+    """A sweep that is ready to train.
+
+    Attributes:
+      experiment: The experiment.
+      placement: Layout of members over devices.
+      rows: Number of member rows that the programs take.
+      programs: The compiled programs.
+      shared: Inputs that all members share.
+      seconds: Time that tracing and compiling took.
+      bytes: Size of arguments, outputs and temporaries of one chunk.
+    """
+
+    experiment: Experiment
+    placement: Placement
+    rows: int
+    programs: Programs
+    shared: Shared
+    seconds: float
+    bytes: int
+
+    @property
+    def mesh(self) -> Mesh:
+        """The mesh of devices."""
+        return make_mesh(self.placement)
+
+
+def compile_sweep(experiment: Experiment, placement: Placement) -> CompiledSweep:
+    """Compiles the programs of an experiment for one wave of its members.
 
     Args:
-      loop: their functions.
-      mesh: over which the members are sharded.
-      members: as many as they take.
-      task: replicated, as the next two.
-      streams: PRNG keys of the data streams.
-      batch: held out.
-      diagnosis: its variants and what its members share.
+      experiment: The experiment.
+      placement: Layout of members over devices.
     """
-    sharding = NamedSharding(mesh, P(MEMBERS))
-    states = jax.tree.map(
-        lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding),
-        jax.eval_shape(loop.init, members, task),
+    mesh = make_mesh(placement)
+    start = time.perf_counter()
+    rows = placement.padded(experiment.wave_members)
+    first = split_grid(experiment.grid, experiment.wave_values)[0]
+    (order,) = row_blocks(first.members, rows)
+    members = place(mesh, make_members(experiment, first, order))
+    shared = Shared(
+        task=replicate(mesh, experiment.task),
+        streams=replicate(mesh, data_streams(experiment)),
+        batch=replicate(mesh, held_out(experiment)),
     )
-    first, complete = first_step(mesh, 0), replicate(mesh, jnp.asarray(True))
-    with ThreadPoolExecutor() as pool:
-        # The longest first; while it compiles, the next are traced.
-        chunk = jax.jit(loop.chunk, donate_argnums=0).lower(
-            states, members, task, streams, first
-        )
-        chunk_compiled = pool.submit(chunk.compile)
-        measure = jax.jit(loop.measure).lower(states, members, task, batch, complete)
-        measure_compiled = pool.submit(measure.compile)
-        init_compiled = pool.submit(jax.jit(loop.init).lower(members, task).compile)
-
-    def build_diagnosis() -> Any:
-        assert diagnosis
-        variants, shared = diagnosis
-        params = (states.params,) * 3
-        traced = jax.jit(loop.diagnose, static_argnums=0)
-        return traced.lower(variants, params, members, task, shared).compile()
-
-    return Programs(
-        init_compiled.result(),
-        chunk_compiled.result(),
-        measure_compiled.result(),
-        Later(build_diagnosis) if diagnosis else None,
+    loop = make_loop(experiment, placement, mesh)
+    programs = _compile(loop, mesh, members, shared, experiment)
+    memory: Any = programs.chunk.memory_analysis()
+    return CompiledSweep(
+        experiment=experiment,
+        placement=placement,
+        rows=rows,
+        programs=programs,
+        shared=shared,
+        seconds=time.perf_counter() - start,
+        bytes=placement.devices
+        * (memory.argument_size_in_bytes + memory.temp_size_in_bytes),
     )
-
-
-def data_streams(experiment: Experiment) -> Array:
-    """PRNG keys of the data streams ``[streams]``."""
-    streams = np.arange(experiment.grid.data_seed.max() + 1)
-    return seed_keys(experiment.seed, DATA, streams)
-
-
-def held_out(experiment: Experiment) -> tuple[Array, Array]:
-    """Inputs and targets of every measurement."""
-    inputs, targets, _ = _draw_evaluation(
-        experiment.task, experiment.seed, experiment.sequences
-    )
-    return inputs, targets
-
-
-def diagnosis_inputs(experiment: Experiment) -> tuple[Geometry, Array, Array]:
-    """The rewired geometry, inputs and PRNG key of a diagnosis."""
-    geometry = experiment.task.geometry()
-    if experiment.kind == GRAPH:
-        geometry = rewire(geometry, experiment.seed)
-    inputs, _, key = _draw_evaluation(
-        experiment.task, experiment.seed, experiment.sequences
-    )
-    return geometry, inputs[: experiment.diagnosed], key
-
-
-@partial(jax.jit, static_argnums=(1, 2))
-def _draw_evaluation(
-    task: Any, seed: int, sequences: int
-) -> tuple[Array, Array, Array]:
-    """Held-out inputs and targets, and the key of a diagnosis, in one program."""
-    key = stream_key(seed, EVALUATION)
-    return *task.held_out(key, sequences), jax.random.fold_in(key, 1)
-
-
-def turns(members: int, rows: int) -> list[np.ndarray]:
-    """Members in turns of ``rows``, the last padded with copies of its first."""
-    starts = range(0, members, rows)
-    firsts = [np.arange(start, min(start + rows, members)) for start in starts]
-    return [
-        np.pad(turn, (0, rows - len(turn)), constant_values=turn[0]) for turn in firsts
-    ]
-
-
-def make_members(experiment: Experiment, order: np.ndarray) -> Member:
-    """Members as arrays, one row for each index of ``order``."""
-    grid, rows = experiment.grid, len(order)
-    knobs = {name: _constant(value, rows) for name, value in experiment.fixed.items()}
-    knobs[grid.axis.knob] = jnp.asarray(grid.swept[order])
-    return Member(
-        knobs=knobs,
-        init_key=seed_keys(experiment.seed, INIT, grid.init_seed[order]),
-        stream=jnp.asarray(grid.data_seed[order], jnp.int32),
-        learning_rate=_constant(experiment.learning_rate, rows),
-    )
-
-
-def first_step(mesh: Mesh, step: int) -> jax.Array:
-    """A step number as a traced, replicated argument."""
-    return replicate(mesh, jnp.asarray(step, jnp.int32))
 
 
 def make_loop(experiment: Experiment, placement: Placement, mesh: Mesh) -> Loop:
     """The pure functions of an experiment, spread over a mesh."""
-    return Loop(
-        model=experiment.model,
-        optimizer=make_optimizer(experiment.optimizer),
-        warmup=experiment.optimizer.warmup,
-        steps=experiment.chunk,
-        batch=experiment.batch,
-        spread=make_spread(placement, mesh),
-        slot=experiment.slot,
-        shares=placement.data,
+    spec = dataclasses.replace(experiment.spec, shares=placement.data)
+    return Loop(spec, make_spread(placement, mesh))
+
+
+def variants_of(experiment: Experiment) -> tuple[tuple[Variant, ...], dict[str, str]]:
+    """The variants that a diagnosis measures, and why others are absent."""
+    router, _ = experiment.routers[experiment.spec.slot]
+    return diagnostic_variants(router, experiment.kind, why_absent(experiment))
+
+
+def _compile(
+    loop: Loop, mesh: Mesh, members: Member, shared: Shared, experiment: Experiment
+) -> Programs:
+    """Compiles what the first step needs, and leaves the diagnosis to a thread."""
+    sharding = NamedSharding(mesh, P(MEMBERS))
+    states = jax.tree.map(
+        lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding),
+        jax.eval_shape(loop.init, members, shared.task),
     )
+    first, complete = step_number(mesh, 0), replicate(mesh, jnp.asarray(True))
+    with ThreadPoolExecutor() as pool:
+        # The longest compilation starts first; meanwhile the next ones are traced.
+        chunk = jax.jit(loop.chunk, donate_argnums=0).lower(
+            states, members, shared.task, shared.streams, first
+        )
+        chunk_compiled = pool.submit(chunk.compile)
+        measure = jax.jit(loop.measure).lower(
+            states, members, shared.task, shared.batch, complete
+        )
+        measure_compiled = pool.submit(measure.compile)
+        init = jax.jit(loop.init).lower(members, shared.task)
+        init_compiled = pool.submit(init.compile)
+    diagnose = None
+    if experiment.diagnosed:
+        # Variants are those of the whole sweep, because the neutral value need not be
+        # in the first wave.
+        variants, _ = variants_of(experiment)
+        inputs: Any = replicate(mesh, diagnosis_inputs(experiment))
 
+        def build() -> Any:
+            params: tuple[Array, ...] = (states.params,) * 3
+            traced = jax.jit(loop.diagnose, static_argnums=0)
+            return traced.lower(
+                variants, params, members, shared.task, inputs
+            ).compile()
 
-def _constant(value: float, rows: int) -> Array:
-    """Made by NumPy: a fill by JAX would be a program of its own to compile."""
-    return jnp.asarray(np.full(rows, value, np.float32))
+        diagnose = LazyProgram(build)
+    return Programs(
+        init=init_compiled.result(),
+        chunk=chunk_compiled.result(),
+        measure=measure_compiled.result(),
+        diagnose=diagnose,
+    )

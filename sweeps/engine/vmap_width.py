@@ -1,8 +1,8 @@
-"""How many members a device computes at once: the fastest of a few that fit, timed.
+"""How many members a device computes at once: a few widths are timed, the fastest wins.
 
-On a CPU it is 1 without timing. Wider batches were not faster there for any router
-tried (docs/performance.md): one member's matrices already fill a core, and several do
-not fit its cache.
+On a CPU the width is 1 and nothing is timed. Wider batches were not faster there for
+any router tried (docs/performance.md): one member's matrices already fill a core, and
+those of several members do not fit its cache.
 """
 
 import dataclasses
@@ -14,43 +14,68 @@ import jax
 import numpy as np
 
 from sweeps.design.experiment import Experiment
-from sweeps.engine.programs import data_streams, first_step, make_loop, make_members
+from sweeps.engine.inputs import data_streams, make_members, step_number
+from sweeps.engine.programs import make_loop
 from sweeps.runtime.placement import Placement, make_mesh, place, replicate
 from sweeps.runtime.processes import slowest
 from train.step import TrainState
 
 FACTOR = 4
-"""Between widths that are tried."""
+"""Factor between one width that is tried and the next."""
 STEPS, ROUNDS = 4, 3
+"""Steps in a timed chunk, and chunks of which the fastest counts."""
 SHARE = 0.8
-"""Of a device's memory that a program may take."""
+"""Share of a device's memory that a program may take."""
 WORTH = 1.03
-"""A wider batch must be faster by this, and twice in a row it was not, ends it."""
+"""Factor by which a wider batch must be faster to be worth it.
+
+The search stops after two consecutive widths that are not."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Timing:
-    """One width, tried.
+    """The time that one width took.
 
     Attributes:
-      width: members at once on each device.
-      seconds: of one step of one member, on one device.
+      width: Number of members that each device computes at once.
+      seconds: Time of one step of one member on one device.
     """
 
     width: int
     seconds: float
 
 
-def plan_width(experiment: Experiment, placement: Placement) -> tuple[int, str]:
-    """Members at once on each device, and why, in one line.
+def with_width(
+    experiment: Experiment, placement: Placement, known: dict[str, int] | None = None
+) -> tuple[Placement, str]:
+    """Chooses the width of a placement.
 
     Args:
-      experiment: whose training is timed.
-      placement: of one member at once.
+      experiment: The experiment whose training is timed.
+      placement: A placement of one member at once.
+      known: Placement that the sweep had before it was stopped, as plain values; its
+        width is kept where all else is the same, so that the sweep continues to the
+        same bits.
+
+    Returns:
+      The placement with its width, and in one line why it has that width.
+    """
+    if known and known == dataclasses.asdict(placement) | {"width": known["width"]}:
+        return Placement(**known), f"{known['width']} at once on each, as before"
+    width, why = choose_width(experiment, placement)
+    return dataclasses.replace(placement, width=width), why
+
+
+def choose_width(experiment: Experiment, placement: Placement) -> tuple[int, str]:
+    """The number of members that each device computes at once, and why, in one line.
+
+    Args:
+      experiment: The experiment whose training is timed.
+      placement: A placement of one member at once.
     """
     if jax.default_backend() == "cpu":
         return 1, "one member at a time on each core, which is fastest on a CPU"
-    members = -(-experiment.turn * experiment.units // placement.groups)
+    members = -(-experiment.wave_members // placement.groups)
 
     def attempt(width: int) -> Timing | None:
         return try_width(experiment, dataclasses.replace(placement, width=width))
@@ -64,7 +89,7 @@ def plan_width(experiment: Experiment, placement: Placement) -> tuple[int, str]:
 
 
 def widths(members: int) -> Iterator[int]:
-    """1, 4, 16, ... and all of a device's members."""
+    """The widths that are tried: 1, 4, 16, ... and all members of a device."""
     width = 1
     while width < members:
         yield width
@@ -78,8 +103,8 @@ def fastest(
     """Times widths while they fit and are worth it.
 
     Args:
-      tried: increasing.
-      attempt: times a width; None where it does not fit.
+      tried: Widths in increasing order.
+      attempt: Times a width; returns None where it does not fit.
     """
     found: list[Timing] = []
     worse = 0
@@ -96,12 +121,13 @@ def fastest(
 
 
 def try_width(experiment: Experiment, placement: Placement) -> Timing | None:
-    """Compiles and times a few real steps of as many members as fit one turn.
+    """Compiles and times a few real steps of as many members as run at once.
 
     Returns:
       None where the program takes more of a device's memory than it may.
     """
-    few = dataclasses.replace(experiment, steps=STEPS, points=1)
+    spec = dataclasses.replace(experiment.spec, chunk=STEPS)
+    few = dataclasses.replace(experiment, spec=spec, points=1)
     chunk, states, arguments = compile_chunk(few, placement)
     memory: Any = chunk.memory_analysis()
     need = memory.argument_size_in_bytes + memory.temp_size_in_bytes
@@ -120,29 +146,29 @@ def try_width(experiment: Experiment, placement: Placement) -> Timing | None:
 def compile_chunk(
     experiment: Experiment, placement: Placement, members: int = 1
 ) -> tuple[Any, TrainState, tuple[Any, ...]]:
-    """The program that trains members for one chunk, alone, and what it is called with.
+    """Compiles the program that trains members for one chunk, without the others.
 
     Args:
-      experiment: whose chunk it is.
-      placement: of the members.
-      members: at least so many, and as many as fill its devices and turns.
+      experiment: The experiment whose chunk is compiled.
+      placement: Layout of the members.
+      members: Least number of members; it is rounded up to fill the placement evenly.
 
     Returns:
-      ``chunk``, its first states, to be donated, and its other arguments.
+      ``chunk``, its first states, which are to be donated, and its other arguments.
     """
     mesh = make_mesh(placement)
     loop = make_loop(experiment, placement, mesh)
     rows = np.arange(placement.padded(members)) % experiment.grid.members
-    ready = place(mesh, make_members(experiment, rows))
+    ready = place(mesh, make_members(experiment, experiment.grid, rows))
     task = replicate(mesh, experiment.task)
     streams = replicate(mesh, data_streams(experiment))
     states = jax.jit(loop.init)(ready, task)
-    arguments = ready, task, streams, first_step(mesh, 0)
+    arguments = ready, task, streams, step_number(mesh, 0)
     chunk = jax.jit(loop.chunk, donate_argnums=0).lower(states, *arguments).compile()
     return chunk, states, arguments
 
 
 def _device_bytes() -> float:
-    """Memory of one device; without limit where it does not say."""
+    """Memory of one device in bytes; infinite where the device does not say."""
     stats = jax.local_devices()[0].memory_stats() or {}
     return float(stats.get("bytes_limit", np.inf))

@@ -1,11 +1,4 @@
-"""onset compare: the onsets of several sweeps side by side, and what sets them apart.
-
-    onset compare DIR DIR ... [--over=train.length] [--output=FILE] [--figure=FILE]
-
-Reads complete work directories. The settings in which they differ are found by itself.
-With ``--over`` the critical value is also shown times that setting, and a power law of
-it is fitted.
-"""
+"""The onsets of several finished sweeps, side by side, and what sets them apart."""
 
 import dataclasses
 import math
@@ -14,26 +7,22 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from absl import flags
 from scipy import stats
 
-from sweeps.findings.signature_onsets import compare
+from sweeps.errors import BadInput
+from sweeps.inference.agreement import compare_onsets
 from sweeps.inference.onset import Onset
 from sweeps.storage.workdir import read_manifest, read_summary
 
 
-class BadInput(ValueError):
-    """A setting that cannot run; the message is one line for the user."""
-
-
 @dataclasses.dataclass(frozen=True)
 class Record:
-    """A finished sweep.
+    """A finished sweep, read from its work directory.
 
     Attributes:
-      name: of its directory.
-      settings: its config, flat, without tracking.
-      summary: content of its ``onset.json``.
+      name: Name of the directory.
+      settings: The config as a flat dict, without the tracking settings.
+      summary: Content of ``onset.json``.
     """
 
     name: str
@@ -42,25 +31,25 @@ class Record:
 
     @property
     def onset(self) -> Onset:
-        """Of the trained members."""
+        """The onset of the trained members."""
         return Onset(**self.summary["onset"])
 
     @property
     def values(self) -> np.ndarray:
-        """Of the axis."""
+        """The values of the axis."""
         return np.asarray([point["value"] for point in self.summary["curve"]])
 
 
 @dataclasses.dataclass(frozen=True)
 class PowerLaw:
-    """Critical value proportional to a power of a setting.
+    """A fit of the critical value as proportional to a power of a setting.
 
     Attributes:
-      exponent: weighted least squares in the logarithms.
-      low: lower end of its 95 % interval.
-      high: upper end.
-      p_value: of the residuals' chi-square; small where no power law fits.
-      sweeps: with closed intervals, which it rests on.
+      exponent: Exponent, by weighted least squares in the logarithms.
+      low: Lower end of the exponent's 95 % interval.
+      high: Upper end of that interval.
+      p_value: p-value of the residuals' chi-square; small where no power law fits.
+      sweeps: Number of sweeps with closed intervals, on which the fit rests.
     """
 
     exponent: float
@@ -70,64 +59,27 @@ class PowerLaw:
     sweeps: int
 
 
-def define_flags(values: flags.FlagValues) -> None:
-    """Flags of this command."""
-    flags.DEFINE_string(
-        "over", None, "Setting to scale by, as train.length.", flag_values=values
-    )
-    flags.DEFINE_string("output", None, "Markdown file to write.", flag_values=values)
-    flags.DEFINE_string("figure", None, "PNG file to write.", flag_values=values)
-
-
-def command(values: flags.FlagValues, *directories: str) -> int:
-    """Runs the command; returns its exit code."""
-    if values.config is not None:
-        raise BadInput("--config: not taken; the directories hold their configs")
-    for name in ("output", "figure"):
-        path = values[name].value
-        if path and not Path(path).parent.is_dir():
-            raise BadInput(f"--{name}={path}: no such folder")
-    records = read_records([Path(directory) for directory in directories])
-    from sweeps.report.comparison import draw, render
-
-    text = render(records, values.over, _flags(values))
-    if values.output:
-        Path(values.output).write_text(text)
-        print(f"wrote {values.output}")
-    else:
-        print(text, end="")
-    if values.figure:
-        draw(records, Path(values.figure))
-        print(f"wrote {values.figure}")
-    return 0
-
-
-def _flags(values: flags.FlagValues) -> str:
-    return f" --over={values.over}" if values.over else ""
-
-
 def read_records(directories: Sequence[Path]) -> list[Record]:
     """Reads complete sweeps of one knob.
 
     Raises:
-      BadInput: fewer than two, one is missing or incomplete, or the knobs differ.
+      BadInput: there are fewer than two, one is missing or incomplete, or their knobs
+        differ.
     """
     if len(directories) < 2:
-        raise BadInput(f"{len(directories)} work directories: at least two to compare")
+        raise BadInput(
+            f"{len(directories)} work directories: a comparison needs at least two"
+        )
     records = []
     for directory in directories:
-        try:
-            manifest = read_manifest(directory)
-            if not manifest["complete"]:
-                raise BadInput(f"{directory}: the sweep is not complete")
-            summary = read_summary(directory)
-        except ValueError as error:
-            raise BadInput(str(error)) from None
+        manifest = read_manifest(directory)
+        if not manifest["complete"]:
+            raise BadInput(f"{directory}: the sweep is not complete")
         settings = _flatten(manifest["config"])
-        records.append(Record(directory.name, settings, summary))
+        records.append(Record(directory.name, settings, read_summary(directory)))
     knobs = {record.summary["knob"] for record in records}
     if len(knobs) > 1:
-        raise BadInput(f"sweeps of different knobs: {', '.join(sorted(knobs))}")
+        raise BadInput(f"the sweeps have different knobs: {', '.join(sorted(knobs))}")
     return records
 
 
@@ -152,22 +104,23 @@ def differing(records: Sequence[Record]) -> list[str]:
 
 
 def verdict(first: Record, other: Record) -> str:
-    """Whether two sweeps' onsets are at the same place, as `sweeps.findings.signature_onsets.compare`."""
+    """Whether two sweeps' onsets are at the same place; see `compare_onsets`."""
     censored = other if other.onset.estimate is None else first
-    return compare(first.onset, other.onset, censored.values)
+    return compare_onsets(first.onset, other.onset, censored.values)
 
 
 def scale_of(record: Record, setting: str) -> float:
     """A setting as a positive number.
 
     Raises:
-      BadInput: it is none.
+      BadInput: the setting is not a positive number.
     """
     value: Any = record.settings.get(setting)
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if not number or not 0 < value < math.inf:
         raise BadInput(
-            f"--over={setting}: {value} in {record.name}; a positive number is needed"
+            f"--over={setting}: must be a positive number, but is {value} in "
+            f"{record.name}"
         )
     return float(value)
 
@@ -175,10 +128,10 @@ def scale_of(record: Record, setting: str) -> float:
 def fit_power_law(scales: Sequence[float], onsets: Sequence[Onset]) -> PowerLaw | None:
     """Fits ln(critical value) = constant + exponent ln(scale).
 
-    The errors are the intervals' own, taken as normal in the logarithm.
+    Each critical value's error is taken from its interval, as normal in the logarithm.
 
     Returns:
-      None with fewer than three closed intervals or two different scales.
+      None with fewer than three closed intervals, or fewer than two different scales.
     """
     points = [
         (math.log(scale), math.log(o.estimate), math.log(o.high / o.low) / 2)

@@ -1,6 +1,6 @@
 """``onset.json``: what a sweep found, with nulls, spreads and definitions.
 
-The schema is `docs/onset_schema.md`; a test holds the two together.
+The schema is documented in `docs/onset_schema.md`; a test checks that the two agree.
 """
 
 import dataclasses
@@ -12,9 +12,14 @@ from routers.signature import COLLAPSE, STRATIFICATION
 from sweeps.findings.post_hoc import summarize_post_hoc
 from sweeps.findings.results import Results, quartiles
 from sweeps.findings.signature_onsets import sensitivity, summarize_parts
-from sweeps.findings.trajectories import depth_course, layer_outcomes, training_course
-from sweeps.inference.criterion import ACCURACY, LOSS, NULLS, null_samples
+from sweeps.findings.trajectories import (
+    depth_trajectory,
+    layer_outcomes,
+    training_trajectory,
+)
+from sweeps.inference.criterion import NULLS
 from sweeps.inference.onset import estimate_onset, fraction_interval
+from sweeps.inference.snapshot import ACCURACY, LOSS
 
 SCHEMA = 2
 
@@ -23,8 +28,8 @@ def summarize_sweep(results: Results, router: str) -> dict[str, Any]:
     """The content of ``onset.json``, plain JSON values.
 
     Args:
-      results: a finished sweep's.
-      router: the router's name.
+      results: Results of a finished sweep.
+      router: Name of the router.
     """
     experiment = results.experiment
     axis = experiment.grid.axis
@@ -53,8 +58,8 @@ def _point(results: Results, layers: np.ndarray, index: int) -> dict[str, Any]:
     """One value of the axis: counts, spreads over seeds, and its nulls."""
     grid = results.experiment.grid
     chosen = grid.value == index
-    now, start = results.snapshots[-1], results.snapshots[0]
-    alive = chosen & (now.diverged < 0)
+    now, start = results.final, results.start
+    alive = chosen & now.alive
     collapsed = int(results.outcomes[-1][chosen].sum())
     low, high = fraction_interval(collapsed, int(alive.sum()))
     concentration = results.experiment.criterion.metric
@@ -82,8 +87,8 @@ def _point(results: Results, layers: np.ndarray, index: int) -> dict[str, Any]:
         "hub_mass": quartiles(now.model["concentration/hub_mass"][alive, 0]),
         **parts,
         "onset_step": _onset_step(results, alive),
-        "training": training_course(results, alive),
-        "depth": depth_course(layers, alive),
+        "training": training_trajectory(results, alive),
+        "depth": depth_trajectory(layers, alive),
     }
 
 
@@ -91,10 +96,11 @@ def _nulls(results: Results, name: str, chosen: np.ndarray) -> dict[str, Any]:
     """Median and both extreme quantiles of each criterion null of a measure."""
     if not chosen.any():
         return {}
-    now, start = results.snapshots[-1], results.snapshots[0]
     return {
         null: _extremes(results, samples)
-        for null, every in null_samples(name, now, start, chosen).items()
+        for null, every in results.judge.null_samples(
+            name, results.final, chosen
+        ).items()
         if len(samples := every[np.isfinite(every)])  # a zero matrix has no rank
     }
 
@@ -109,7 +115,7 @@ def _extremes(results: Results, samples: np.ndarray) -> dict[str, float]:
 
 
 def _diagnosis(results: Results) -> dict[str, Any] | None:
-    """How the diagnostic nulls were taken, and why some were not."""
+    """How the diagnostic nulls were taken, and why some are absent."""
     if results.diagnosis is None:
         return None
     return {
@@ -121,7 +127,7 @@ def _diagnosis(results: Results) -> dict[str, Any] | None:
 def _diagnostic_nulls(
     results: Results, name: str, chosen: np.ndarray
 ) -> dict[str, Any]:
-    """As `_nulls`, of the nulls that say why and never decide."""
+    """As `_nulls`, for the diagnostic nulls, which explain and never decide."""
     if results.diagnosis is None or not chosen.any():
         return {}
     return {

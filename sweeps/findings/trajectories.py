@@ -1,7 +1,7 @@
-"""Onset in training and in depth: who is collapsed when, and in which layer.
+"""Onset in training and in depth: which members collapse when, and in which layer.
 
-Every member is followed to the last step or left out (diverged), so nobody is
-censored before the end and the Kaplan-Meier estimate of "not yet collapsed" is the
+Every member is followed to the last step or, if it diverged, left out. Nobody is
+censored before the end, so the Kaplan-Meier estimate of "not yet collapsed" is the
 plain fraction of members, with a binomial interval at each step.
 """
 
@@ -10,16 +10,15 @@ from typing import Any
 import numpy as np
 
 from sweeps.findings.results import Results
-from sweeps.inference.criterion import collapsed_layers
 from sweeps.inference.onset import fraction_interval
 
 
-def training_course(results: Results, chosen: np.ndarray) -> dict[str, list[Any]]:
+def training_trajectory(results: Results, chosen: np.ndarray) -> dict[str, list[Any]]:
     """Collapse of some members against training steps, one entry a measurement.
 
     Args:
-      results: a finished sweep's.
-      chosen: bool ``[M]``, members of one knob value that did not diverge.
+      results: Results of a finished sweep.
+      chosen: Members at one knob value that did not diverge, bool ``[M]``.
     """
     now = np.asarray(results.outcomes)[:, chosen]  # [measurements, members]
     ever = np.logical_or.accumulate(now, axis=0).sum(1)
@@ -36,21 +35,15 @@ def training_course(results: Results, chosen: np.ndarray) -> dict[str, list[Any]
 
 def layer_outcomes(results: Results) -> np.ndarray:
     """Which layers of which members are collapsed at the last step, ``[M, L]``."""
-    experiment = results.experiment
-    return collapsed_layers(
-        results.snapshots[-1],
-        results.snapshots[0],
-        experiment.grid.value,
-        experiment.criterion,
-    )
+    return results.judge.collapsed_layers(results.final)
 
 
-def depth_course(layers: np.ndarray, chosen: np.ndarray) -> dict[str, Any]:
+def depth_trajectory(layers: np.ndarray, chosen: np.ndarray) -> dict[str, Any]:
     """Collapse of some members against depth, one entry a layer, input first.
 
     Args:
-      layers: from `layer_outcomes`, ``[M, L]``.
-      chosen: bool ``[M]``, members of one knob value that did not diverge.
+      layers: Outcomes of `layer_outcomes`, bool ``[M, L]``.
+      chosen: Members at one knob value that did not diverge, bool ``[M]``.
     """
     found = layers[chosen]
     any_layer = found.any(1)

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from sweeps.errors import BadInput
 from sweeps.inference.likelihood import LEAST_UNITS
 from sweeps.inference.onset import Onset
 
@@ -48,19 +49,19 @@ def make_refinement(rounds: int, num: int, width: float, units: int) -> Refineme
       units: seeds x data seeds.
 
     Raises:
-      ValueError: one line that names the setting, its value and what is accepted.
+      BadInput: one line that names the setting, its value and what is accepted.
     """
     if rounds < 0:
-        raise ValueError(f"sweep.refine.rounds={rounds}: at least 0 (no refinement)")
+        raise BadInput(f"sweep.refine.rounds={rounds}: at least 0 (no refinement)")
     if num < 1:
-        raise ValueError(f"sweep.refine.num={num}: at least 1 a round")
+        raise BadInput(f"sweep.refine.num={num}: at least 1 a round")
     if not LEAST_WIDTH <= width < math.inf:
-        raise ValueError(
+        raise BadInput(
             f"sweep.refine.width={width}: ln(high/low), finite and at least "
             f"{LEAST_WIDTH:g}"
         )
     if rounds and units < LEAST_UNITS:
-        raise ValueError(
+        raise BadInput(
             f"sweep.refine.rounds={rounds}: needs {LEAST_UNITS} seeds or more "
             f"(sweep.seeds x sweep.data_seeds={units}); fewer close no interval"
         )
@@ -77,7 +78,7 @@ def closed(onset: Onset) -> Ends | None:
     return onset.low, onset.high
 
 
-def floor(onset: Onset, values: np.ndarray) -> Ends | None:
+def undecided_stretch(onset: Onset, values: np.ndarray) -> Ends | None:
     """The stretch of values inside a closed interval, which the seeds do not decide.
 
     Args:
@@ -113,7 +114,7 @@ def stop_reason(onset: Onset, values: np.ndarray, target: float) -> str | None:
     now = width(ends)
     if now <= target:
         return "width"
-    stretch = floor(onset, values)
+    stretch = undecided_stretch(onset, values)
     least = width(stretch) if stretch else 0.0
     return "seeds" if now - least <= WORTH * now else None
 
@@ -199,7 +200,7 @@ class Round:
 
 
 @dataclasses.dataclass(frozen=True)
-class Course:
+class History:
     """A refinement that has ended.
 
     Attributes:

@@ -1,1 +1,4 @@
-"""What a person sees of a sweep: figures and the closing table."""
+"""What people look at: tables, sentences, figures, documents, Weights & Biases.
+
+Does not belong here: any number that is not handed over by `findings`.
+"""

@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from sweeps.studies.coverage import SCENARIOS, UNITS, VALUES, Tally
+from sweeps.studies.coverage import SCENARIOS, UNITS, VALUES, CoverageCell
 
 LEAST, MOST = 0.90, 0.98
 ENOUGH = 8
@@ -17,8 +17,8 @@ Written by
 
 Members are simulated from known onsets on an axis of {values} values, evenly spaced in
 the logarithm; lengths are in *gaps* of that grid. Each cell is {replicates} sweeps
-through `sweeps.inference.onset.estimate_onset`, the function that `onset sweep` uses (standard
-error of a coverage of 95 %: {error:.1f} points).
+through `estimate_onset` of `sweeps/inference/onset.py`, the function that `onset sweep`
+uses (standard error of a coverage of 95 %: {error:.1f} points).
 
 **Truth** is where the population's collapse probability crosses ½ on the continuous
 axis, not on the grid. Its place is drawn uniformly over two whole gaps (one at the
@@ -32,7 +32,7 @@ outside the values, and for one inside only if the seeds are said not to decide 
 """
 
 
-def render(table: dict[str, list[Tally]], replicates: int, seed: int) -> str:
+def render(table: dict[str, list[CoverageCell]], replicates: int, seed: int) -> str:
     """The document.
 
     Args:
@@ -82,13 +82,15 @@ def _plain(text: str) -> str:
     return f"{text[0].lower()}{text[1:]}."
 
 
-def _width(tally: Tally) -> str:
+def _width(tally: CoverageCell) -> str:
     width = "–" if math.isnan(tally.width) else f"{tally.width:.1f}"
     return f"{width} ({100 * tally.closed:.0f}, {100 * tally.censored:.0f})"
 
 
 def _rows(
-    table: dict[str, list[Tally]], group: str | None, show: Callable[[Tally], Any]
+    table: dict[str, list[CoverageCell]],
+    group: str | None,
+    show: Callable[[CoverageCell], Any],
 ) -> list[str]:
     head = "| scenario | " + " | ".join(f"{n} seeds" for n in UNITS) + " |"
     rows = [head, "|---" * (len(UNITS) + 1) + "|"]
@@ -99,7 +101,7 @@ def _rows(
     return rows
 
 
-def _verdict(table: dict[str, list[Tally]]) -> list[str]:
+def _verdict(table: dict[str, list[CoverageCell]]) -> list[str]:
     """Which cells from 8 seeds on miss the target range, and by the study's word."""
     inside = [s.name for s in SCENARIOS if s.group == "inside"]
     cells = [
@@ -130,7 +132,7 @@ def _verdict(table: dict[str, list[Tally]]) -> list[str]:
     ]
 
 
-def _most_biased(table: dict[str, list[Tally]]) -> str:
+def _most_biased(table: dict[str, list[CoverageCell]]) -> str:
     """The worst bias with enough seeds, in words."""
     cells = [
         (scenario.name, units, tally.bias)

@@ -5,14 +5,22 @@ from collections.abc import Callable
 
 from scipy import stats
 
-from sweeps.studies.refinement import ADDED, FIRST, ROUNDS, UNITS, VALUES, Tally, enough
+from sweeps.studies.refinement import (
+    ADDED,
+    FIRST,
+    ROUNDS,
+    UNITS,
+    VALUES,
+    RefinementCell,
+    enough,
+)
 
 TARGET = 3.0
 GRID = 0.1
 """Largest floor, over the uniform grid's width, at which only the grid is the limit."""
 
-Table = dict[tuple[str, int], list[Tally]]
-Cell = tuple[str, int, int, Tally]
+Table = dict[tuple[str, int], list[RefinementCell]]
+Cell = tuple[str, int, int, RefinementCell]
 """Name of the seeds, how many, rounds, and what came out."""
 
 INTRODUCTION = """# How much narrower does refinement make the interval?
@@ -24,9 +32,9 @@ Written by
 Seeds with known thresholds are swept twice from **as many members**: a first grid of
 {values} values refined in rounds of {added} (`sweep.refine.num`), and a uniform grid of
 {totals} values over the same range. Both use the functions that `onset sweep` uses
-(`sweeps.inference.refine`, `sweeps.inference.onset.estimate_onset`) and the same seeds. Lengths are in gaps
-of the first grid; the onset lies uniformly {first:g} to {last:g} gaps after its first
-value. Each cell is {replicates} sweeps. Refinement may stop before its rounds are
+(`sweeps/inference/refine.py` and `onset.py` beside it) and the same seeds. Lengths are
+in gaps of the first grid; the onset lies uniformly {first:g} to {last:g} gaps after its
+first value. Each cell is {replicates} sweeps. Refinement may stop before its rounds are
 spent; the uniform grid then has more members than it.
 
 Thresholds are normal around the onset, *sd* in gaps; with *lapses* one member in twenty
@@ -83,7 +91,9 @@ def render(table: Table, replicates: int, seed: int) -> str:
     return "\n".join(sections)
 
 
-def _rows(table: Table, show: Callable[[Tally], str], floor: bool = False) -> list[str]:
+def _rows(
+    table: Table, show: Callable[[RefinementCell], str], floor: bool = False
+) -> list[str]:
     rounds = [f"{count} round{'s' * (count > 1)}" for count in ROUNDS]
     heads = ["thresholds", "seeds", *["floor"] * floor, *rounds]
     rows = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
@@ -94,7 +104,7 @@ def _rows(table: Table, show: Callable[[Tally], str], floor: bool = False) -> li
     return rows
 
 
-def _widths(tally: Tally) -> str:
+def _widths(tally: RefinementCell) -> str:
     return f"{tally.refined:.3f} / {tally.uniform:.3f} ({tally.ratio:.1f}×)"
 
 

@@ -16,6 +16,7 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
+from routers.contract import Finding
 from sweeps.report.sentences import describe
 
 
@@ -97,6 +98,19 @@ def _show(value: float | None, digits: int = 2) -> str:
         return "–"
     text = f"{value:.{digits}f}"
     return text[1:] if text.startswith("0.") else text
+
+
+def contract_table(target: str, findings: list[Finding]) -> Table:
+    """One row for each check of a router's contract."""
+    failed = sum(not finding.passed for finding in findings)
+    title = f"{target}: {len(findings) - failed} of {len(findings)} checks passed"
+    table = Table(title=title)
+    for heading in ("check", "geometry", "", "what was found"):
+        table.add_column(heading, overflow="fold")
+    for finding in findings:
+        mark = "[green]passed[/]" if finding.passed else "[red]FAILED[/]"
+        table.add_row(finding.check, finding.kind, mark, finding.detail)
+    return table
 
 
 def print_findings(console: Console, summary: dict[str, Any]) -> None:

@@ -21,6 +21,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
+from sweeps.errors import BadInput
 from train.step import SHARES
 
 MEMBERS = "members"
@@ -98,22 +99,22 @@ def choose_placement(
       data: devices that share a batch.
 
     Raises:
-      ValueError: more devices than there are, groups of ``data`` that do not come
+      BadInput: more devices than there are, groups of ``data`` that do not come
         out even, or a negative width.
     """
     present = jax.device_count()
     if not 0 <= devices <= present:
-        raise ValueError(f"sweep.devices={devices}: there are {present}")
+        raise BadInput(f"sweep.devices={devices}: there are {present}")
     if jax.process_count() > 1 and devices not in (0, present):
-        raise ValueError(
+        raise BadInput(
             f"sweep.devices={devices}: {jax.process_count()} processes use all "
             f"{present} devices (0)"
         )
     if width < 0:
-        raise ValueError(f"sweep.width={width}: at least 1, or 0 to have it chosen")
+        raise BadInput(f"sweep.width={width}: at least 1, or 0 to have it chosen")
     used = devices or present
     if data < 1 or used % data:
-        raise ValueError(
+        raise BadInput(
             f"sweep.data={data}: must divide the {used} devices of the sweep"
         )
     groups = used // data

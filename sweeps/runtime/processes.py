@@ -11,6 +11,8 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
+from sweeps.errors import BadInput
+
 TIMEOUT_SECONDS = 45
 """Without a sign of life for so long a process counts as dead and the others end."""
 
@@ -29,7 +31,7 @@ def join(
       process: number of this one, from 0.
 
     Raises:
-      ValueError: nothing was given and nothing found, or they do not answer.
+      BadInput: nothing was given and nothing found, or they do not answer.
     """
     try:
         jax.distributed.initialize(
@@ -40,7 +42,7 @@ def join(
         )
     except (ValueError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
-        raise ValueError(
+        raise BadInput(
             f"--distributed: {reason}; outside Slurm, Open MPI and TPU machines give "
             "--coordinator=HOST:PORT --processes=N --process=I"
         ) from None

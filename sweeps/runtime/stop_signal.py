@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: the chunk is finished and saved, then the sweep ends."""
+"""Ctrl-C and SIGTERM: the current chunk is finished and saved, then the sweep ends."""
 
 import signal
 import threading
@@ -9,28 +9,28 @@ from sweeps.runtime.processes import any_process
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 STOPPED = 75
-"""Exit code of a sweep that was stopped: sysexits' "try again"."""
+"""Exit code of a sweep that was stopped: "try again" (EX_TEMPFAIL of sysexits.h)."""
 
 
 class Stopped(Exception):
     """The sweep was asked to stop, and everything up to here is saved."""
 
 
-class Stopping:
-    """While open, notes a request to stop; a second Ctrl-C interrupts at once."""
+class StopSignal:
+    """Notes a request to stop while it is open; a second Ctrl-C interrupts at once."""
 
     def __init__(self) -> None:
         self.requested = False
         self._before: dict[int, Any] = {}
 
-    def __enter__(self) -> "Stopping":
-        """Takes the signals, in the main thread; elsewhere nothing can."""
+    def __enter__(self) -> "StopSignal":
+        """Takes over the signals in the main thread; other threads cannot."""
         if threading.current_thread() is threading.main_thread():
             self._before = {one: signal.signal(one, self._note) for one in SIGNALS}
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Gives them back."""
+        """Gives the signals back to their former handlers."""
         for one, handler in self._before.items():
             signal.signal(one, handler)
 
@@ -40,10 +40,10 @@ class Stopping:
         self.requested = True
 
     def check(self) -> None:
-        """Ends the sweep where any process was asked to; all call it together.
+        """Ends the sweep if any process was asked to stop; all call it together.
 
         Raises:
-          Stopped: on request.
+          Stopped: a process was asked to stop.
         """
         if any_process(self.requested):
             raise Stopped

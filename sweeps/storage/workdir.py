@@ -17,8 +17,9 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from sweeps.findings.results import write_json
+from sweeps.errors import BadInput
 from sweeps.runtime.placement import cores
+from sweeps.storage.files import write_json
 from train.tasks import Task
 
 MANIFEST = "manifest.json"
@@ -50,16 +51,16 @@ def hold(workdir: Path) -> Iterator[None]:
       workdir: made if missing.
 
     Raises:
-      ValueError: not writable, not empty and no sweep's, or another launch holds it.
+      BadInput: not writable, not empty and no sweep's, or another launch holds it.
     """
     try:
         workdir.mkdir(parents=True, exist_ok=True)
         names = {path.name for path in workdir.iterdir()}
         if names - {LOCK} and MANIFEST not in names:
-            raise ValueError(f"workdir={workdir} is not empty and holds no sweep")
+            raise BadInput(f"workdir={workdir} is not empty and holds no sweep")
         lock = (workdir / LOCK).open("a+")
     except OSError as error:
-        raise ValueError(
+        raise BadInput(
             f"workdir={workdir}: cannot be written ({error.strerror})"
         ) from None
     with lock:
@@ -68,7 +69,7 @@ def hold(workdir: Path) -> Iterator[None]:
         except OSError:
             lock.seek(0)
             owner = lock.read().strip() or "another process"
-            raise ValueError(
+            raise BadInput(
                 f"workdir={workdir}: in use by {owner}; wait for it, or choose another"
             ) from None
         lock.truncate(0)
@@ -90,13 +91,13 @@ def claim(workdir: Path, config: ConfigDict, mark: str, need_bytes: float) -> bo
       True if this very sweep is already complete there.
 
     Raises:
-      ValueError: another sweep's, damaged, or too little disk.
+      BadInput: another sweep's, damaged, or too little disk.
     """
     if (workdir / MANIFEST).exists():
         manifest = read_manifest(workdir)
         if manifest["fingerprint"] != mark:
             changed = _differences(manifest["config"], _plain(config))
-            raise ValueError(
+            raise BadInput(
                 f"workdir={workdir} holds another sweep ({changed}); "
                 "choose another directory"
             )
@@ -105,7 +106,7 @@ def claim(workdir: Path, config: ConfigDict, mark: str, need_bytes: float) -> bo
             return True
     free = shutil.disk_usage(workdir).free
     if free < need_bytes + SPARE_BYTES:
-        raise ValueError(
+        raise BadInput(
             f"workdir={workdir}: the sweep writes about {need_bytes / 1e6:.0f} MB, "
             f"{free / 1e6:.0f} MB are free"
         )
@@ -116,16 +117,25 @@ def read_manifest(workdir: Path) -> dict[str, Any]:
     """Reads a manifest.
 
     Raises:
-      ValueError: it is damaged or not ours.
+      BadInput: it is damaged or not ours.
     """
     try:
         manifest = json.loads((workdir / MANIFEST).read_text())
         manifest["fingerprint"], manifest["config"], manifest["complete"]
     except (ValueError, KeyError, TypeError, OSError) as error:
-        raise ValueError(
-            f"workdir={workdir}: {MANIFEST} is damaged ({error})"
-        ) from None
+        raise BadInput(f"workdir={workdir}: {MANIFEST} is damaged ({error})") from None
     return manifest
+
+
+def read_placement(workdir: Path) -> dict[str, int] | None:
+    """The placement that a stopped sweep had; None where none is known.
+
+    Raises:
+      BadInput: the manifest is damaged or not ours.
+    """
+    if not (workdir / MANIFEST).exists():
+        return None
+    return read_manifest(workdir).get("placement")
 
 
 def checksums(workdir: Path) -> dict[str, str]:
@@ -140,7 +150,7 @@ def _check_files(workdir: Path, known: dict[str, str]) -> None:
     for name, digest in known.items():
         path = workdir / name
         if not path.is_file() or checksums(workdir)[name] != digest:
-            raise ValueError(
+            raise BadInput(
                 f"workdir={workdir}: {name} is damaged or was changed; the sweep has "
                 f"to be run again, in another directory"
             )
@@ -216,9 +226,9 @@ def read_summary(workdir: Path) -> dict[str, Any]:
     """Reads ``onset.json`` of a complete sweep.
 
     Raises:
-      ValueError: it is missing or damaged.
+      BadInput: it is missing or damaged.
     """
     try:
         return json.loads((workdir / SUMMARY).read_text())
     except (ValueError, OSError) as error:
-        raise ValueError(f"workdir={workdir}: {SUMMARY} is damaged ({error})") from None
+        raise BadInput(f"workdir={workdir}: {SUMMARY} is damaged ({error})") from None

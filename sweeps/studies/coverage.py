@@ -1,21 +1,16 @@
-"""onset coverage: how often the onset's 95 % interval holds the truth.
+"""How often the onset's 95 % interval holds the truth, by simulation.
 
-    onset coverage [--replicates=1000] [--seed=0] [--output=docs/coverage.md]
-
-Simulates members from known onsets, estimates each sweep as `onset sweep` does, and
-writes a table of coverage, bias and width. No network is trained.
+Members are simulated from known onsets, and every simulated sweep is estimated as
+`onset sweep` estimates it. No network is trained.
 """
 
 import dataclasses
 from collections.abc import Callable
 
 import numpy as np
-from absl import flags
 from scipy import stats
 
 from sweeps.inference.onset import Onset, estimate_onset
-from sweeps.studies import simulation as study
-from sweeps.studies.simulation import BadInput as BadInput
 from sweeps.studies.simulation import Tell
 
 UNITS = (3, 5, 8, 12, 20)
@@ -164,7 +159,7 @@ SCENARIOS = (
 
 
 @dataclasses.dataclass(frozen=True)
-class Tally:
+class CoverageCell:
     """What the replicates of one scenario and number of seeds gave.
 
     Attributes:
@@ -210,8 +205,10 @@ def holds(onset: Onset, values: np.ndarray, truth: float | None) -> bool:
     return above and (onset.high is None or truth <= onset.high)
 
 
-def simulate(scenario: Scenario, units: int, replicates: int, seed: int) -> Tally:
-    """Draws sweeps and tallies what is estimated from them."""
+def simulate(
+    scenario: Scenario, units: int, replicates: int, seed: int
+) -> CoverageCell:
+    """Draws sweeps of one scenario and summarises what is estimated from them."""
     generator = np.random.default_rng((seed, units, *scenario.name.encode()))
     values = np.exp(np.arange(VALUES, dtype=float))
     covered, ends, censored, widths, errors = 0, 0, 0, [], []
@@ -226,7 +223,7 @@ def simulate(scenario: Scenario, units: int, replicates: int, seed: int) -> Tall
             widths.append(np.log(onset.high / onset.low))
         if onset.estimate is not None and truth is not None:
             errors.append(np.log(onset.estimate) - truth)
-    return Tally(
+    return CoverageCell(
         coverage=covered / replicates,
         closed=ends / replicates,
         censored=censored / replicates,
@@ -236,19 +233,8 @@ def simulate(scenario: Scenario, units: int, replicates: int, seed: int) -> Tall
     )
 
 
-def define_flags(values: flags.FlagValues) -> None:
-    """Flags of this command."""
-    study.define_flags(values, replicates=1000)
-
-
-def command(values: flags.FlagValues) -> int:
-    """Runs the command; returns its exit code."""
-    from sweeps.report.coverage import render
-
-    return study.run_study(values, _table, render)
-
-
-def _table(replicates: int, seed: int, tell: Tell) -> dict[str, list[Tally]]:
+def tabulate(replicates: int, seed: int, tell: Tell) -> dict[str, list[CoverageCell]]:
+    """Simulates every scenario; one cell for each of `UNITS`."""
     table = {}
     for scenario in SCENARIOS:
         tell(scenario.name)

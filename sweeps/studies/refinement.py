@@ -1,24 +1,19 @@
-"""onset refinement: how much narrower refined intervals are at equal member-steps.
+"""How much narrower refined intervals are than uniform ones, by simulation.
 
-    onset refinement [--replicates=150] [--seed=0] [--output=docs/refinement.md]
-
-Simulates seeds with known thresholds and estimates every sweep twice, from as many
-members: with values refined as `onset sweep` does, and on a uniform grid. No network
-is trained.
+Seeds with known thresholds are simulated, and every sweep is estimated twice from as
+many members: with values refined as `onset sweep` refines them, and on a uniform grid.
+No network is trained.
 """
 
 import dataclasses
 from typing import Any
 
 import numpy as np
-from absl import flags
 
 from sweeps.inference.likelihood import CUTOFF, signed_roots
 from sweeps.inference.onset import Onset, estimate_onset
 from sweeps.inference.refine import closed, next_values, stop_reason, width
-from sweeps.studies import simulation as study
 from sweeps.studies.coverage import holds
-from sweeps.studies.simulation import BadInput as BadInput
 from sweeps.studies.simulation import Tell
 
 VALUES = 10
@@ -107,7 +102,7 @@ SEEDS = (
 
 
 @dataclasses.dataclass(frozen=True)
-class Tally:
+class RefinementCell:
     """Sweeps of one kind and number of seeds, refined in one number of rounds.
 
     Attributes:
@@ -132,30 +127,32 @@ class Tally:
         return self.uniform / self.refined
 
 
-Course = list[tuple[Onset, int]]
-"""The onset and the number of values trained after each round, the first grid's 0."""
-
-
-def refine(drawn: Drawn, places: np.ndarray, rounds: int) -> Course:
+def refine(drawn: Drawn, places: np.ndarray, rounds: int) -> list[tuple[Onset, int]]:
     """Refines as a sweep does.
 
     Args:
-      drawn: the seeds.
-      places: the first grid, logarithms, increasing.
-      rounds: at most; after an early stop the last entry is repeated.
+      drawn: The seeds.
+      places: Logarithms of the first grid's values, increasing.
+      rounds: Largest number of rounds; after an early stop the last entry is repeated.
+
+    Returns:
+      The onset and the number of values trained, after the first grid and after each
+      round.
     """
     values = np.exp(places)
-    course: Course = []
+    after: list[tuple[Onset, int]] = []
     while True:
         onset = estimate_onset(values, drawn.outcome(np.log(values)))
-        course.append((onset, len(values)))
-        if len(course) > rounds or stop_reason(onset, values, NARROW):
-            return course + course[-1:] * (rounds + 1 - len(course))
+        after.append((onset, len(values)))
+        if len(after) > rounds or stop_reason(onset, values, NARROW):
+            return after + after[-1:] * (rounds + 1 - len(after))
         values = np.sort(np.append(values, next_values(onset, values, ADDED)))
 
 
-def simulate(seeds: Seeds, units: int, replicates: int, seed: int) -> list[Tally]:
-    """Draws sweeps and tallies both ways, one tally for each of `ROUNDS`.
+def simulate(
+    seeds: Seeds, units: int, replicates: int, seed: int
+) -> list[RefinementCell]:
+    """Draws sweeps and estimates them both ways; one cell for each of `ROUNDS`.
 
     An interval without two ends counts as infinitely wide. The uniform grid has the
     values of all rounds, also where refinement stopped before it had spent them.
@@ -164,25 +161,25 @@ def simulate(seeds: Seeds, units: int, replicates: int, seed: int) -> list[Tally
     places = FIRST + 2 * generator.random(replicates)
     every = [seeds.draw(generator, units, place) for place in places]
     first = np.arange(VALUES, dtype=float)
-    courses = [refine(drawn, first, max(ROUNDS)) for drawn in every]
+    histories = [refine(drawn, first, max(ROUNDS)) for drawn in every]
     floor = np.nan if seeds.lapse else np.median([drawn.floor() for drawn in every])
-    tallies = []
+    cells = []
     for rounds in ROUNDS:
         # One axis after the other: its curves are made once.
         axis = np.linspace(0, VALUES - 1, VALUES + ADDED * rounds)
         plain = [estimate_onset(np.exp(axis), drawn.outcome(axis)) for drawn in every]
-        refined = [course[rounds][0] for course in courses]
-        tallies.append(
-            Tally(
+        refined = [history[rounds][0] for history in histories]
+        cells.append(
+            RefinementCell(
                 refined=_median_width(refined),
                 uniform=_median_width(plain),
                 floor=float(floor),
                 coverage=_coverage(refined, places),
                 uniform_coverage=_coverage(plain, places),
-                values=float(np.mean([course[rounds][1] for course in courses])),
+                values=float(np.mean([history[rounds][1] for history in histories])),
             )
         )
-    return tallies
+    return cells
 
 
 def _median_width(onsets: list[Onset]) -> float:
@@ -197,19 +194,8 @@ def _coverage(onsets: list[Onset], places: np.ndarray) -> float:
     return float(np.mean([holds(o, axis, float(np.exp(place))) for o, place in pairs]))
 
 
-def define_flags(values: flags.FlagValues) -> None:
-    """Flags of this command."""
-    study.define_flags(values, replicates=150)
-
-
-def command(values: flags.FlagValues) -> int:
-    """Runs the command; returns its exit code."""
-    from sweeps.report.refinement import render
-
-    return study.run_study(values, _table, render)
-
-
-def _table(replicates: int, seed: int, tell: Tell) -> dict[tuple[str, int], Any]:
+def tabulate(replicates: int, seed: int, tell: Tell) -> dict[tuple[str, int], Any]:
+    """Simulates all kinds and numbers of seeds; one cell for each of `ROUNDS`."""
     table = {}
     for seeds in SEEDS:
         for units in UNITS:

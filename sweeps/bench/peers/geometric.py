@@ -14,7 +14,7 @@ from routers.graph_attention import GraphAttentionConfig
 
 
 class GeometricMixer(nn.Module):
-    """``GATConv`` or ``GATv2Conv`` for `sweeps.bench.peers.torch_backbone.TorchBackbone`."""
+    """``GATConv`` or ``GATv2Conv`` as a mixer of `torch_backbone.TorchBackbone`."""
 
     edges: Tensor
 

@@ -17,7 +17,7 @@ from sweeps.runtime.placement import cores
 
 
 class TransformersMixer(nn.Module):
-    """A mixer of the router's shapes, for `sweeps.bench.peers.torch_backbone.TorchBackbone`."""
+    """A mixer with the router's shapes, for `torch_backbone.TorchBackbone`."""
 
     def __init__(self, router: Router) -> None:
         """Makes the mixer of an `RWKV4` or a `SelectiveSSM`."""

@@ -16,9 +16,9 @@ from torch.func import functional_call, grad_and_value, stack_module_state, vmap
 
 from routers.attention import Attention
 from routers.graph_attention import GraphAttention
-from sweeps.bench.contestants import take_row
 from sweeps.bench.peers.torch_backbone import Mixer, TorchAttention, TorchBackbone
 from sweeps.design.experiment import Experiment
+from sweeps.engine.inputs import take_row
 from train.step import OptimizerConfig
 
 Batch = tuple[Tensor, Tensor]
@@ -103,20 +103,20 @@ def make_peer(
     mixer = make_mixer(experiment)
     models = []
     for member, _ in enumerate(experiment.grid.value):
-        model = TorchBackbone(experiment.model.config, mixer, features)
+        model = TorchBackbone(experiment.spec.model.config, mixer, features)
         model.load(take_row(params, member))
         models.append(model)
     brakes = [float(value) for value in experiment.grid.swept]
     if not features:
         inputs = inputs.long()
     steps = list(zip(inputs, targets.long(), strict=True))
-    common = models, brakes, steps, experiment.optimizer, experiment.learning_rate
+    common = models, brakes, steps, experiment.spec.optimizer, experiment.learning_rate
     return EagerPeer(*common) if style is None else FunctionalPeer(*common, **style)
 
 
 def make_mixer(experiment: Experiment) -> Mixer:
     """Makes one layer's mixer; imports the library that it is of."""
-    config = experiment.model.config
+    config = experiment.spec.model.config
     router, settings = experiment.routers["token"]
     if router is Attention:
         return partial(TorchAttention, config.width, settings.heads, config.length)

@@ -1,0 +1,124 @@
+r"""onset launch: prints the recipe that runs a sweep elsewhere; runs nothing itself.
+
+    onset launch --target=slurm --config=configs/attention.py --workdir=/shared/DIR \
+        [--nodes=4] [--config.KEY=VALUE ...] > sweep.sh
+    onset launch --target=tpu-vm --accelerator=v5litepod-16 --zone=ZONE ...
+    onset launch --target=gke --accelerator=v5litepod-16 --image=IMAGE ...
+
+The recipe is a Slurm batch script, a gcloud script for a Cloud TPU slice, or a JobSet
+manifest for GKE, with the sweep's settings as they were given. What it needs to know of
+a cluster beyond the flags is written in its first lines.
+"""
+
+import re
+from pathlib import PurePosixPath
+from typing import Any
+
+from absl import flags
+
+from sweeps.clusters.launch import TARGETS, Launch, launch
+from sweeps.clusters.slices import parse_accelerator
+from sweeps.errors import BadInput
+
+NAME = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?", flags=re.ASCII)
+IMAGE = re.compile(r"[a-z0-9][\w.\-/:@]*", flags=re.ASCII)
+
+
+def define_flags(values: flags.FlagValues) -> None:
+    """Flags of this command beside ``--config``."""
+    flags.DEFINE_string("target", None, "slurm, tpu-vm or gke.", flag_values=values)
+    flags.DEFINE_string(
+        "workdir", None, "Directory for the results, there.", flag_values=values
+    )
+    flags.DEFINE_integer(
+        "nodes", None, "Nodes; those of the TPU slice.", flag_values=values
+    )
+    flags.DEFINE_string(
+        "accelerator", "v5litepod-16", "Accelerator type.", flag_values=values
+    )
+    flags.DEFINE_string("zone", "", "Zone; gcloud's own if empty.", flag_values=values)
+    flags.DEFINE_string("image", "", "Container image (gke).", flag_values=values)
+    flags.DEFINE_string("cluster", "", "Cluster (gke).", flag_values=values)
+    flags.DEFINE_string(
+        "claim",
+        "onset",
+        "PersistentVolumeClaim of the results (gke).",
+        flag_values=values,
+    )
+
+
+def command(values: flags.FlagValues) -> int:
+    """Runs the command; returns its exit code."""
+    print(launch(values.target, read(values)), end="")
+    return 0
+
+
+def read(values: flags.FlagValues) -> Launch:
+    """Checks the flags.
+
+    Raises:
+      BadInput: one is missing or wrong.
+    """
+    for name in ("target", "config", "workdir"):
+        if not values[name].value:
+            raise BadInput(f"--{name} is required")
+    if values.target not in TARGETS:
+        raise BadInput(f"--target={values.target}: one of {', '.join(TARGETS)}")
+    if values.nodes is not None and values.nodes < 1:
+        raise BadInput(f"--nodes={values.nodes}: at least 1")
+    try:
+        found = parse_accelerator(values.accelerator)
+    except ValueError as error:
+        raise BadInput(f"--accelerator={error}") from None
+    on_slurm = values.target == "slurm"
+    nodes = (values.nodes or 1) if on_slurm else found.hosts
+    if values.nodes not in (None, nodes):
+        raise BadInput(f"--nodes={values.nodes}: {found.accelerator} has {nodes}")
+    config: Any = values["config"]
+    _check_names(values)
+    _check_workdir(values.workdir, values.target, nodes)
+    return Launch(
+        config=config.config_filename,
+        workdir=values.workdir,
+        overrides=overrides(values),
+        nodes=nodes,
+        slice=found,
+        zone=values.zone,
+        image=values.image,
+        cluster=values.cluster,
+        claim=values.claim,
+    )
+
+
+def overrides(values: flags.FlagValues) -> tuple[str, ...]:
+    """The overrides of the config, each as a flag that parses to the same value."""
+    flag: Any = values["config"]
+    found = flag.override_values
+    return tuple(f"--config.{key}={value}" for key, value in found.items())
+
+
+def _check_names(values: flags.FlagValues) -> None:
+    for flag in ("zone", "cluster", "claim"):
+        name = values[flag].value
+        if name and not NAME.fullmatch(name):
+            raise BadInput(f"--{flag}={name}: lower-case letters, digits and -")
+    if values.target == "gke" and not IMAGE.fullmatch(values.image):
+        raise BadInput(
+            f"--image={values.image}: a container image that holds the package, as "
+            "us-docker.pkg.dev/PROJECT/REPOSITORY/onset:TAG"
+        )
+
+
+def _check_workdir(workdir: str, target: str, nodes: int) -> None:
+    """One record is written by all processes, and outlives a container."""
+    absolute = PurePosixPath(workdir).is_absolute()
+    nested = len(PurePosixPath(workdir).parts) > 2
+    if absolute and (nested or target != "gke"):
+        return
+    if nodes == 1 and target != "gke" and "://" not in workdir:
+        return
+    why = "a container's own disk is lost" if nodes == 1 else f"{nodes} hosts share it"
+    raise BadInput(
+        f"--workdir={workdir}: {why}; an absolute path below a folder that every host "
+        "mounts, as /shared/run (buckets through gcsfuse)"
+    )

@@ -1,0 +1,93 @@
+"""One measurement of all members, reduced to one number per model and null.
+
+A measure is taken in every layer and head. The model's one number is the extreme over
+layers and heads that `routers.signature.REDUCE` names for the measure, and every null
+takes the same extreme.
+"""
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+
+from routers.signature import REDUCE
+
+LOSS = "loss/held_out"
+ACCURACY = "accuracy/held_out"
+
+
+@dataclasses.dataclass(frozen=True)
+class Snapshot:
+    """One measurement of all members.
+
+    Attributes:
+      step: Number of optimiser steps taken.
+      layers: Each measure per layer and head, ``[M, R, L, H]``, averaged over
+        sequences; R counts `routers.signature.nulls.VARIANTS`.
+      model: Each measure's number for the whole model, ``[M, R]``; also the held-out
+        loss and accuracy.
+      spread: The same numbers per sequence, ``[M, R, E]``, for quantiles of nulls.
+      train_loss: Mean training loss since the last measurement, ``[M]``.
+      diverged: Step at which a member diverged and froze, or -1, ``[M]``.
+    """
+
+    step: int
+    layers: Mapping[str, np.ndarray]
+    model: Mapping[str, np.ndarray]
+    spread: Mapping[str, np.ndarray]
+    train_loss: np.ndarray
+    diverged: np.ndarray
+
+    @property
+    def alive(self) -> np.ndarray:
+        """Members that have not diverged, bool ``[M]``."""
+        return self.diverged < 0
+
+
+def _absolute_maximum(values: np.ndarray, axis: tuple[int, int]) -> np.ndarray:
+    high, low = values.max(axis), values.min(axis)
+    return np.where(-low > high, low, high)
+
+
+_EXTREMES: Mapping[str, Callable[..., np.ndarray]] = {
+    "max": np.max,
+    "min": np.min,
+    "mean": np.mean,
+    "absmax": _absolute_maximum,
+}
+
+
+def summarize(
+    step: int,
+    measures: Mapping[str, np.ndarray],
+    train_loss: np.ndarray,
+    diverged: np.ndarray,
+) -> Snapshot:
+    """Reduces raw measures ``[M, R, E, L, H]`` (held-out loss ``[M, R, E]``)."""
+    layers, model, spread = {}, {}, {}
+    for name, values in measures.items():
+        if name in (LOSS, ACCURACY):
+            model[name], spread[name] = values.mean(-1), values
+            continue
+        extreme = _EXTREMES[REDUCE[name]]
+        layers[name] = values.mean(2)
+        model[name] = extreme(layers[name], (-2, -1))
+        spread[name] = extreme(values, (-2, -1))
+    return Snapshot(step, layers, model, spread, train_loss, diverged)
+
+
+def join_snapshots(parts: Sequence[Snapshot]) -> Snapshot:
+    """Joins snapshots of different members at one step, members in the given order."""
+
+    def joined(field: str) -> dict[str, np.ndarray]:
+        tables = [getattr(part, field) for part in parts]
+        return {name: np.concatenate([t[name] for t in tables]) for name in tables[0]}
+
+    return Snapshot(
+        step=parts[0].step,
+        layers=joined("layers"),
+        model=joined("model"),
+        spread=joined("spread"),
+        train_loss=np.concatenate([part.train_loss for part in parts]),
+        diverged=np.concatenate([part.diverged for part in parts]),
+    )
