@@ -8,7 +8,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import recurrent_reference as reference
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -19,6 +18,7 @@ from routers.recurrence import pair_weights, read_state, signed_routing
 from routers.retention import Retention, RetentionConfig
 from routers.rwkv import RWKV4, RWKV4Config
 from routers.rwkv6 import RWKV6, RWKV6Config
+from tests.routers import recurrent_reference as reference
 
 WIDTH = 8
 CASES: dict[str, Any] = {

@@ -7,7 +7,8 @@ import numpy as np
 from routers.signature import COLLAPSE, STRATIFICATION
 from sweeps.design.grid import Axis, make_grid
 from sweeps.findings.results import Results
-from sweeps.inference.criterion import LOSS, make_criterion, summarize
+from sweeps.inference.criterion import make_criterion
+from sweeps.inference.snapshot import LOSS, summarize
 
 HUB_MASS = "concentration/hub_mass"
 VALUES = (0.0, *(float(f"{v:.4g}") for v in np.geomspace(0.03, 3, 9)))
@@ -41,7 +42,7 @@ def simulate_results(
         kind="causal",
         steps=STEPS[-1],
     )
-    results = Results(experiment)
+    snapshots = []
     swept = np.asarray(values)[grid.value]
     own = thresholds[grid.unit]
     frozen = np.full(grid.members, -1)
@@ -73,5 +74,5 @@ def simulate_results(
         }
         if key_factor is not None:
             measures[STRATIFICATION] = measure(own * key_factor, 0.1, 0.9)
-        results.add(summarize(step, measures, np.full(grid.members, 2.0), frozen))
-    return results
+        snapshots.append(summarize(step, measures, np.full(grid.members, 2.0), frozen))
+    return Results(experiment, tuple(snapshots))

@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from configs import graph_attention
-from sweeps.commands.sweep import sweep
+from sweeps.pipeline import sweep
 from train.tasks import graphs
 
 NODES = 60

@@ -18,11 +18,14 @@ from rich.console import Console
 
 from configs import attention, default
 from routers import Attention
-from sweeps.commands.sweep import BadInput, sweep
 from sweeps.design.experiment import build_experiment, measurements
-from sweeps.engine.train import prepare, run
+from sweeps.engine.inputs import make_members
+from sweeps.engine.programs import compile_sweep
+from sweeps.engine.waves import train_sweep
+from sweeps.errors import BadInput
 from sweeps.findings.summary import summarize_sweep
-from sweeps.runtime.placement import choose_placement
+from sweeps.pipeline import sweep
+from sweeps.runtime.placement import choose_placement, place
 from tests import ROOT
 from train.checkpoint import load
 
@@ -117,10 +120,12 @@ def test_summary_has_its_documented_keys(done: tuple) -> None:
 def test_the_checkpoint_restores(done: tuple, tiny: dict[str, Any]) -> None:
     workdir, _, _ = done
     experiment = build_experiment(configure(tiny))
-    prepared = prepare(experiment, choose_placement(0, 1, 6))
+    compiled = compile_sweep(experiment, choose_placement(0, 1, 6))
+    members = make_members(experiment, experiment.grid, np.arange(6))
+    members = place(compiled.mesh, members)
     like = {
-        "states": prepared.states,
-        "knobs": prepared.members.knobs,
+        "states": compiled.programs.init(members, compiled.shared.task),
+        "knobs": members.knobs,
         "init_seed": jax.numpy.zeros(6, int),
         "data_seed": jax.numpy.zeros(6, int),
     }
@@ -195,10 +200,9 @@ def test_any_knob_can_be_the_axis(tiny: dict[str, Any]) -> None:
     experiment = build_experiment(configure(tiny, **changes))
     assert experiment.fixed["token.brake"] == 0.1
     assert "token.null_sink" not in experiment.fixed
-    results = run(
-        prepare(experiment, choose_placement(0, 2, experiment.grid.members)),
-        lambda snapshot, collapsed: None,
-    )
+    placement = choose_placement(0, 2, experiment.grid.members)
+    trained = train_sweep(compile_sweep(experiment, placement), lambda *_: None)
+    results = trained.results
     summary = summarize_sweep(results, "attention")
     assert summary["knob"] == "token.null_sink"
     assert [point["members"] for point in summary["curve"]] == [4, 4, 4]
@@ -209,11 +213,9 @@ def test_any_knob_can_be_the_axis(tiny: dict[str, Any]) -> None:
 def test_bfloat16_and_the_random_table_run(tiny: dict[str, Any]) -> None:
     changes = {"model.dtype": "bfloat16", "task.text": "", "task.trigger_mass": 0.4}
     experiment = build_experiment(configure(tiny, **changes))
-    results = run(
-        prepare(experiment, choose_placement(1, 1, experiment.grid.members)),
-        lambda snapshot, collapsed: None,
-    )
-    losses = results.snapshots[-1].model["loss/held_out"]
+    placement = choose_placement(1, 1, experiment.grid.members)
+    trained = train_sweep(compile_sweep(experiment, placement), lambda *_: None)
+    losses = trained.results.snapshots[-1].model["loss/held_out"]
     assert np.isfinite(losses).all()
 
 

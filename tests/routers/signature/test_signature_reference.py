@@ -10,7 +10,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import signature_reference as reference
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
@@ -24,6 +23,7 @@ from routers.signature import (
     norms,
     spectrum,
 )
+from tests.routers.signature import signature_reference as reference
 
 TOLERANCE = {"rtol": 1e-5, "atol": 1e-5}
 """The figure asked for: within 1e-5 of float64, at float32."""

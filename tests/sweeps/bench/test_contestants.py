@@ -19,14 +19,15 @@ from sweeps.bench.contestants import (
     Start,
     build_timed,
     draw_start,
-    list_programs,
+    list_contestants,
+    one_value,
     placements,
-    take_row,
     why_no_peer,
 )
 from sweeps.commands import bench
 from sweeps.design.experiment import Experiment
 from sweeps.design.grid import Axis
+from sweeps.engine.inputs import take_row
 from sweeps.main import parse
 from sweeps.runtime.placement import Placement
 from tests import ROOT
@@ -42,7 +43,7 @@ def experiment_of(config: str, tiny: dict[str, Any], **settings: Any) -> Experim
     name, *preset = config.split(":")
     path = ":".join([f"--config={ROOT}/configs/{name}.py", *preset])
     values, _ = parse(bench, "bench", [path, *flags])
-    return build_timed(bench.one_value(values.config, MEMBERS, STEPS))
+    return build_timed(one_value(values.config, MEMBERS, STEPS))
 
 
 @functools.cache
@@ -53,6 +54,11 @@ def trained(config: str, mlp: int, tiny: Any) -> tuple[Experiment, Start, Any, A
     losses = np.asarray(ours.train())
     params = jax.tree.map(np.asarray, ours.states.params)
     return experiment, draw_start(experiment), losses, params
+
+
+def with_chunk(experiment: Experiment, steps: int) -> Experiment:
+    spec = dataclasses.replace(experiment.spec, chunk=steps)
+    return dataclasses.replace(experiment, spec=spec)
 
 
 def frozen(tiny: dict[str, Any]) -> tuple[tuple[str, Any], ...]:
@@ -168,7 +174,7 @@ def test_configs_without_a_peer_say_so(
 ) -> None:
     experiment = experiment_of(config, {}, **settings)
     assert named in why_no_peer(experiment)
-    rows = list_programs(experiment, Placement(2, 1))
+    rows = list_contestants(experiment, Placement(2, 1))
     assert [row.name for row in rows if row.missing] == [BASE, *FUNCTIONAL]
 
 
@@ -184,7 +190,7 @@ def test_rows_that_a_peer_has(
     config: str, missing: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: name)
-    rows = list_programs(experiment_of(config, {}), Placement(2, 1))
+    rows = list_contestants(experiment_of(config, {}), Placement(2, 1))
     assert [row.name for row in rows if row.missing] == missing
 
 
@@ -229,7 +235,7 @@ def test_members_have_the_brake_that_their_peer_knows(
 def test_members_start_alike(tiny: dict[str, Any]) -> None:
     experiment = experiment_of("attention", tiny)
     assert experiment.grid.members == MEMBERS
-    assert experiment.optimizer.warmup == 0
-    fewer = dataclasses.replace(experiment, steps=1)
+    assert experiment.spec.optimizer.warmup == 0
+    fewer = with_chunk(experiment, 1)
     whole, short = draw_start(experiment).batches[0], draw_start(fewer).batches[0]
     np.testing.assert_array_equal(whole[:1], short)

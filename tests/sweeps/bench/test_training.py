@@ -12,9 +12,8 @@ from ml_collections import ConfigDict
 from sweeps.bench import contestants as bench_programs
 from sweeps.bench import memory as bench_memory
 from sweeps.bench import training as bench_sweep
-from sweeps.bench.contestants import FUNCTIONAL, ONSET, draw_start
+from sweeps.bench.contestants import FUNCTIONAL, ONSET, draw_start, one_value
 from sweeps.bench.memory import Peak, peak_memory
-from sweeps.commands.bench import one_value
 from sweeps.design.experiment import build_experiment
 from sweeps.main import main
 from sweeps.runtime.placement import Placement

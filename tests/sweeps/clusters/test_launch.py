@@ -119,7 +119,10 @@ def test_shellcheck_finds_nothing(target: str, tmp_path: Path) -> None:
     assert found, "shellcheck comes with the extra dev"
     for name, text in (
         ("filled.sh", recipe(target, "--zone=here-1a")),
-        ("template.sh", (ROOT / "sweeps/clusters/recipes" / TARGETS[target]).read_text()),
+        (
+            "template.sh",
+            (ROOT / "sweeps/clusters/recipes" / TARGETS[target]).read_text(),
+        ),
     ):
         (tmp_path / name).write_text(text)
         subprocess.run(["bash", "-n", tmp_path / name], check=True)

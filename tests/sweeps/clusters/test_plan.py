@@ -18,9 +18,9 @@ import sweeps.commands.sweep
 from sweeps.clusters.capacity import (
     NEAR,
     PROBES,
+    Footprint,
     Loops,
     Overflow,
-    Program,
     Work,
     largest_fit,
     line_bound,
@@ -36,17 +36,19 @@ from sweeps.clusters.slices import (
 )
 from sweeps.clusters.step_work import _count, count_loops
 from sweeps.design.experiment import Experiment, build_experiment
-from sweeps.engine.programs import first_step
-from sweeps.engine.train import prepare
+from sweeps.engine.inputs import make_members, step_number
+from sweeps.engine.programs import compile_sweep
 from sweeps.main import main, parse
-from sweeps.runtime.placement import Placement, make_mesh
+from sweeps.runtime.placement import Placement, make_mesh, place
 from tests import ROOT
 
 LIBTPU = importlib.util.find_spec("libtpu") is not None
 
 
-def program(members: int, memory: float) -> Program:
-    return Program(members=members, memory=memory, flops=1.0, traffic=1.0, seconds=1.0)
+def program(members: int, memory: float) -> Footprint:
+    return Footprint(
+        members=members, memory=memory, flops=1.0, traffic=1.0, seconds=1.0
+    )
 
 
 @given(
@@ -75,7 +77,7 @@ def test_the_fit_is_verified_and_nearly_the_most(
     def memory(members: int) -> float:
         return fixed + each * (min(members, 100) + later * max(members - 100, 0))
 
-    def probe(members: int) -> Program | Overflow:
+    def probe(members: int) -> Footprint | Overflow:
         asked.append(members)
         if memory(members) > available:
             return Overflow(available if says else None)
@@ -96,7 +98,7 @@ def test_nothing_fits() -> None:
 
 
 def test_a_sweep_too_large_is_made_smaller() -> None:
-    def probe(members: int) -> Program | Overflow:
+    def probe(members: int) -> Footprint | Overflow:
         return program(members, members * 1e9) if members <= 15 else Overflow(15e9)
 
     found = largest_fit(probe, 100, 1, 16e9)
@@ -118,7 +120,7 @@ def test_the_roofline_by_hand() -> None:
 
 
 def test_a_step_is_one_members_with_all_passes_of_its_loops() -> None:
-    of_four = Program(members=4, memory=0.0, flops=400.0, traffic=80.0, seconds=0.0)
+    of_four = Footprint(members=4, memory=0.0, flops=400.0, traffic=80.0, seconds=0.0)
     assert work_of_step(of_four, Loops(1.5, 3.0)) == Work(flops=150.0, traffic=60.0)
 
 
@@ -163,12 +165,15 @@ def test_what_is_compiled_by_shape_is_the_sweeps_own_chunk(
     experiment = tiny_experiment("attention", tiny)
     placement = Placement(devices=2, width=width)
     mesh = make_mesh(placement)
-    sweep = prepare(experiment, placement)
+    sweep = compile_sweep(experiment, placement)
     lowered = lower_chunk(experiment, mesh, width, sweep.rows // 2)
-    shared = (sweep.task, sweep.streams, first_step(mesh, 0))
+    task = sweep.shared.task
+    shared = (task, sweep.shared.streams, step_number(mesh, 0))
     init, chunk = sweep.programs.init, sweep.programs.chunk
-    own = chunk(init(sweep.members, sweep.task), sweep.members, *shared)
-    ours = lowered.compile()(init(sweep.members, sweep.task), sweep.members, *shared)
+    order = np.arange(sweep.rows) % experiment.grid.members
+    members = place(mesh, make_members(experiment, experiment.grid, order))
+    own = chunk(init(members, task), members, *shared)
+    ours = lowered.compile()(init(members, task), members, *shared)
     for wanted, got in zip(jax.tree.leaves(own), jax.tree.leaves(ours), strict=True):
         assert wanted.sharding == got.sharding
         np.testing.assert_array_equal(np.asarray(got), np.asarray(wanted))
@@ -180,7 +185,7 @@ def test_members_cost_memory_and_a_step_does_not_count_them(
     experiment = tiny_experiment("attention", tiny)
     mesh = make_mesh(Placement(2, 1))
     few, many = (analyze_chunk(experiment, mesh, 1, n) for n in (8, 16))
-    assert isinstance(few, Program) and isinstance(many, Program)
+    assert isinstance(few, Footprint) and isinstance(many, Footprint)
     shapes = jax.tree.leaves(lower_chunk(experiment, mesh, 1, 8).in_avals[0][0])
     states = sum(leaf.size * leaf.dtype.itemsize for leaf in shapes) / 2
     assert many.memory - few.memory >= states

@@ -14,12 +14,12 @@ from routers.signature import REDUCE
 from routers.signature.nulls import VARIANTS, diagnostic_variants
 from routers.signature.reduction import HUB, reduction
 from sweeps.design.experiment import Experiment, build_experiment
-from sweeps.engine.diagnose import variants_of
-from sweeps.engine.programs import make_members
+from sweeps.engine.inputs import make_members, take_row
+from sweeps.engine.programs import variants_of
 from sweeps.inference.diagnosis import Diagnosis, mean, most_common, reduce
 from train.diagnose import Sources, diagnose
 from train.measure import measure
-from train.step import init_state, make_optimizer
+from train.step import init_state
 
 
 def configure(overrides: dict[str, Any], **more: Any) -> ConfigDict:
@@ -39,18 +39,12 @@ class Setting:
 
 def build(config: ConfigDict) -> Setting:
     experiment = build_experiment(config)
-    members = make_members(experiment, np.arange(experiment.grid.members))
-    first = jax.tree.map(lambda rows: rows[2], members)
-    other = jax.tree.map(lambda rows: rows[3], members)
+    grid = experiment.grid
+    members = make_members(experiment, grid, np.arange(grid.members))
+    first, other = take_row(members, 2), take_row(members, 3)
     inputs, _ = experiment.task.held_out(jax.random.key(0), 1)
     params = [
-        init_state(
-            experiment.model,
-            make_optimizer(experiment.optimizer),
-            experiment.task.geometry(),
-            inputs,
-            member,
-        ).params
+        init_state(experiment.spec, experiment.task.geometry(), inputs, member).params
         for member in (first, other)
     ]
     return Setting(experiment, first.knobs, (params[0], params[1]))
@@ -73,7 +67,7 @@ def diagnosed(setting: Setting, sequences: int) -> Any:
         here, other = params
         sources = Sources((here, here, other), geometry, geometry)
         key = jax.random.key(1)
-        model = experiment.model
+        model = experiment.spec.model
         return diagnose(model, "token", variants, sources, knobs, inputs, key)
 
     arguments = (setting.params, setting.knobs, inputs)
@@ -95,7 +89,9 @@ def test_real_and_criterion_nulls_equal_the_measurement(
     names = [variant.name for variant in variants_of(experiment)[0]]
     arguments = (setting.knobs, experiment.task.geometry(), *batch)
     here, other = (
-        jax.jit(lambda p: measure(experiment.model, "token", p, *arguments))(params)
+        jax.jit(lambda p: measure(experiment.spec.model, "token", p, *arguments))(
+            params
+        )
         for params in setting.params
     )
     assert set(REDUCE) <= set(values)
@@ -146,7 +142,7 @@ def test_memory_of_a_measurement_does_not_grow_with_its_batches(
         batch = experiment.task.held_out(jax.random.key(0), sequences)
         program = jax.jit(
             lambda params, knobs, batch: measure(
-                experiment.model, "token", params, knobs, geometry, *batch
+                experiment.spec.model, "token", params, knobs, geometry, *batch
             )
         )
         lowered = program.lower(setting.params[0], setting.knobs, batch)

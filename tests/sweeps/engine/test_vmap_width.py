@@ -12,11 +12,11 @@ from ml_collections import ConfigDict
 from rich.console import Console
 
 from configs import attention
-from sweeps import pipeline as session
-from sweeps.commands.sweep import sweep
+from sweeps import pipeline
 from sweeps.design.experiment import build_experiment
-from sweeps.engine import vmap_width as planner
-from sweeps.engine.vmap_width import Timing, fastest, plan_width, try_width, widths
+from sweeps.engine import vmap_width
+from sweeps.engine.vmap_width import Timing, choose_width, fastest, try_width, widths
+from sweeps.pipeline import sweep
 from sweeps.runtime.placement import Placement
 from sweeps.storage.workdir import read_manifest
 
@@ -55,7 +55,7 @@ def test_the_fastest_that_fits_is_found_unless_two_in_a_row_were_no_better(
     assert [one.width for one in found] == list(range(len(found)))
     assert len(found) <= fit
     best = np.minimum.accumulate([np.inf, *seconds])
-    better = [s * planner.WORTH < b for s, b in zip(seconds, best, strict=False)]
+    better = [s * vmap_width.WORTH < b for s, b in zip(seconds, best, strict=False)]
     stopped = len(found) < min(fit, len(seconds))
     assert stopped == (stopped and not any(better[len(found) - 2 : len(found)]))
     assert len(tried) <= len(found) + 1
@@ -68,18 +68,18 @@ def test_real_steps_are_timed_and_what_does_not_fit_is_left_out(
     timing = try_width(experiment, Placement(2, 2))
     assert timing.width == 2
     assert 0 < timing.seconds < 60
-    assert plan_width(experiment, Placement(2, 1))[0] == 1  # on a CPU
-    monkeypatch.setattr(planner, "_device_bytes", lambda: 1000.0)
+    assert choose_width(experiment, Placement(2, 1))[0] == 1  # on a CPU
+    monkeypatch.setattr(vmap_width, "_device_bytes", lambda: 1000.0)
     assert try_width(experiment, Placement(2, 2)) is None
     monkeypatch.setattr("jax.default_backend", lambda: "tpu")
-    assert plan_width(experiment, Placement(2, 1)) == (
+    assert choose_width(experiment, Placement(2, 1)) == (
         1,
         "one member at a time, the most that fits",
     )
     monkeypatch.setattr(
-        planner, "try_width", lambda _, one: Timing(one.width, 1 / one.width)
+        vmap_width, "try_width", lambda _, one: Timing(one.width, 1 / one.width)
     )
-    width, why = plan_width(experiment, Placement(2, 1))
+    width, why = choose_width(experiment, Placement(2, 1))
     assert width == 3  # 6 members on 2 devices
     assert "3 members at once, fastest of those timed" in why
 
@@ -87,17 +87,17 @@ def test_real_steps_are_timed_and_what_does_not_fit_is_left_out(
 def test_it_is_said_recorded_and_kept(
     tiny: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(session, "plan_width", lambda *_: (2, "two, for a test"))
+    monkeypatch.setattr(vmap_width, "choose_width", lambda *_: (2, "two, for a test"))
     workdir = tmp_path / "sweep"
     console = Console(file=io.StringIO(), width=200)
     config = configure(tiny, **{"eval.diagnosed": 0, "sweep.width": 0})
     with monkeypatch.context() as patch:
-        patch.setattr(session, "_write", full)
+        patch.setattr(pipeline, "write", full)
         with pytest.raises(OSError, match="full"):
             sweep(config, workdir, console)
     assert "placement: two, for a test" in console.file.getvalue()
     assert read_manifest(workdir)["placement"] == LAYOUT
-    monkeypatch.setattr(session, "plan_width", lambda *_: pytest.fail("kept"))
+    monkeypatch.setattr(vmap_width, "choose_width", lambda *_: pytest.fail("kept"))
     sweep(config, workdir, console)
     assert "2 at once on each, as before" in console.file.getvalue()
     assert read_manifest(workdir)["placement"] == LAYOUT

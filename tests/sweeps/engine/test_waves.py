@@ -15,14 +15,14 @@ from ml_collections import ConfigDict
 from rich.console import Console
 
 from configs import attention
-from sweeps.commands.sweep import sweep
 from sweeps.design.experiment import Experiment, build_experiment
 from sweeps.design.grid import Grid, join_grids, make_axis, make_grid, split_grid
 from sweeps.engine.diagnose import diagnose
-from sweeps.engine.programs import turns
-from sweeps.engine.train import Sweep
-from sweeps.engine.waves import prepare_turns, train
-from sweeps.findings.results import Results
+from sweeps.engine.inputs import row_blocks
+from sweeps.engine.programs import CompiledSweep, compile_sweep
+from sweeps.engine.train import Trained
+from sweeps.engine.waves import train_sweep
+from sweeps.pipeline import sweep
 from sweeps.report.knob_axis import KnobScale
 from sweeps.report.sentences import describe
 from sweeps.runtime.placement import choose_placement
@@ -51,8 +51,8 @@ def configure(tiny: dict[str, Any], **more: Any) -> ConfigDict:
 
 class Refined(NamedTuple):
     experiment: Experiment
-    trained: Sweep
-    results: Results
+    sweep: CompiledSweep
+    trained: Trained
     compiled: list[int]
     """Programs compiled so far, at every snapshot; before any training in front."""
 
@@ -69,74 +69,76 @@ class Compilations(logging.Handler):
 @pytest.fixture(scope="module")
 def refined(tiny: dict[str, Any]) -> Refined:
     experiment = build_experiment(configure(tiny))
-    placement = choose_placement(0, 1, experiment.turn * experiment.units)
+    placement = choose_placement(0, 1, experiment.wave_members)
     counter = Compilations()
     logger = logging.getLogger("jax")
     logger.addHandler(counter)
     try:
         with jax.log_compiles():
-            prepared = prepare_turns(experiment, placement)
+            compiled_sweep = compile_sweep(experiment, placement)
             compiled = [counter.count]
-            trained, results = train(
-                experiment, prepared, lambda *_: compiled.append(counter.count)
+            trained = train_sweep(
+                compiled_sweep, lambda *_: compiled.append(counter.count)
             )
     finally:
         logger.removeHandler(counter)
-    return Refined(experiment, trained, results, compiled)
+    return Refined(experiment, compiled_sweep, trained, compiled)
 
 
 def test_nothing_is_compiled_again(refined: Refined) -> None:
-    """After the first turn's first measurements, none of 5 turns compiles."""
-    per_turn = refined.experiment.points + 1
-    assert len(refined.compiled) == 1 + per_turn * refined.experiment.turns
+    """After the first wave's first measurements, none of 5 waves compiles."""
+    per_wave = refined.experiment.points + 1
+    assert len(refined.compiled) == 1 + per_wave * refined.experiment.most_waves
     assert refined.compiled[0] >= 3  # the counter counts: init, chunk, measure
-    assert refined.compiled[-1] == refined.compiled[per_turn]
+    assert refined.compiled[-1] == refined.compiled[per_wave]
 
 
 def test_the_interval_narrows_around_the_same_onset(refined: Refined) -> None:
-    course = refined.results.refinement
-    assert [one.number for one in course.rounds] == [0, 1, 2]
-    assert course.stopped == "rounds"
-    first, *_, last = course.rounds
+    history = refined.trained.results.refinement
+    assert [one.number for one in history.rounds] == [0, 1, 2]
+    assert history.stopped == "rounds"
+    first, *_, last = history.rounds
     assert np.log(last.high / last.low) < np.log(first.high / first.low)
-    assert course.floor
-    for one in course.rounds[1:]:
+    assert history.floor
+    for one in history.rounds[1:]:
         assert len(one.values) == NUM
         assert all(first.low / 2 < value < first.high for value in one.values)
 
 
 def test_it_equals_the_plain_sweep_of_all_values_bitwise(refined: Refined) -> None:
     """Same seed and value: same numbers, whatever else was trained, and when."""
-    experiment, grid = refined.results.experiment, refined.results.experiment.grid
+    found = refined.trained.results
+    experiment, grid = found.experiment, found.experiment.grid
     plain = dataclasses.replace(
         experiment,
         grid=make_grid(grid.axis, seeds=4, data_seeds=1),
         refinement=type(experiment.refinement)(0, 1, 0.05),
     )
     placement = choose_placement(0, 1, plain.grid.members)
-    trained, results = train(plain, prepare_turns(plain, placement), lambda *_: None)
+    compiled = compile_sweep(plain, placement)
+    trained = train_sweep(compiled, lambda *_: None)
+    results = trained.results
     assert results.refinement is None
     order = np.lexsort((grid.unit, grid.value))
     np.testing.assert_array_equal(plain.grid.value, grid.value[order])
     np.testing.assert_array_equal(plain.grid.init_seed, grid.init_seed[order])
-    for ours, theirs in zip(refined.results.snapshots, results.snapshots, strict=True):
+    for ours, theirs in zip(found.snapshots, results.snapshots, strict=True):
         for name in theirs.model:
             np.testing.assert_array_equal(
                 ours.spread[name][order], theirs.spread[name], err_msg=name
             )
         np.testing.assert_array_equal(ours.train_loss[order], theirs.train_loss)
-    np.testing.assert_array_equal(
-        refined.results.outcomes[-1][order], results.outcomes[-1]
-    )
+    np.testing.assert_array_equal(found.outcomes[-1][order], results.outcomes[-1])
     for mine, other in zip(
         jax.tree.leaves(refined.trained.states),
         jax.tree.leaves(trained.states),
         strict=True,
     ):
         np.testing.assert_array_equal(mine[order], other)
-    apart, together = diagnose(refined.trained), diagnose(trained)
+    apart = diagnose(refined.sweep, refined.trained)
+    together = diagnose(compiled, trained)
     assert apart.nulls == together.nulls
-    assert "post_hoc" in apart.nulls  # reads members of another turn
+    assert "post_hoc" in apart.nulls  # reads members of another wave
     for name, values in together.measures.items():
         np.testing.assert_array_equal(apart.measures[name][order], values, name)
 
@@ -213,13 +215,13 @@ def test_seeds_have_the_room_that_their_value_leaves() -> None:
         np.testing.assert_allclose(refined.room(value), np.log10(1.001), rtol=1e-4)
 
 
-def test_turns_hold_every_member_once_before_padding() -> None:
-    found = turns(7, 3)
-    assert [list(turn) for turn in found] == [[0, 1, 2], [3, 4, 5], [6, 6, 6]]
+def test_blocks_hold_every_member_once_before_padding() -> None:
+    found = row_blocks(7, 3)
+    assert [list(block) for block in found] == [[0, 1, 2], [3, 4, 5], [6, 6, 6]]
 
 
-def test_a_turn_may_be_wider_than_the_grid(tiny: dict[str, Any]) -> None:
+def test_a_wave_may_be_wider_than_the_grid(tiny: dict[str, Any]) -> None:
     experiment = build_experiment(configure(tiny, **{"sweep.refine.num": 9}))
-    assert (experiment.turn, experiment.turns) == (9, 3)
-    assert len(split_grid(experiment.grid, experiment.turn)) == 1
+    assert (experiment.wave_values, experiment.most_waves) == (9, 3)
+    assert len(split_grid(experiment.grid, experiment.wave_values)) == 1
     assert experiment.most_members == 20 + 2 * 36

@@ -1,5 +1,6 @@
 """The onset of networks trained without the brake and read with it."""
 
+import dataclasses
 from types import SimpleNamespace
 
 import numpy as np
@@ -23,10 +24,9 @@ def with_post_hoc(factor: float, values: tuple[float, ...] = VALUES) -> Results:
     results.experiment.routers = {"token": (Attention, None)}
     table = np.full((grid.members, 2, 4, LAYERS, HEADS), 0.07)
     table[grid.swept < factor * SPREAD[grid.unit], 1, :, 1, 0] = 0.6
-    results.diagnosis = Diagnosis(
-        results.steps[-1], ("", POST_HOC), {}, {HUB_MASS: table}
-    )
-    return results
+    nulls = ("", POST_HOC)
+    found = Diagnosis(results.steps[-1], nulls, {}, {HUB_MASS: table})
+    return dataclasses.replace(results, diagnosis=found)
 
 
 @pytest.mark.parametrize(("factor", "verdict"), [(1.0, "coincide"), (6.0, "differ")])
@@ -68,7 +68,7 @@ def test_without_the_neutral_value_or_a_diagnosis_there_is_none() -> None:
     assert "token.brake=0" in why_absent(away.experiment)
     members = np.arange(away.experiment.grid.members)
     np.testing.assert_array_equal(neutral_members(away.experiment), members)
-    away.diagnosis = SimpleNamespace(nulls=("",))
-    assert summarize_post_hoc(away) is None
-    away.diagnosis = None
-    assert summarize_post_hoc(away) is None
+    for diagnosis in (SimpleNamespace(nulls=("",)), None):
+        assert (
+            summarize_post_hoc(dataclasses.replace(away, diagnosis=diagnosis)) is None
+        )

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from routers.signature import COLLAPSE, STRATIFICATION
-from sweeps.findings.signature_onsets import compare, part_outcomes, summarize_parts
+from sweeps.findings.signature_onsets import part_outcomes, summarize_parts
 from sweeps.findings.summary import SCHEMA, summarize_sweep
-from sweeps.inference.criterion import collapsed, collapsed_layers, null_bar
+from sweeps.inference.agreement import compare_onsets
 from sweeps.inference.onset import Onset, estimate_onset, fraction_interval
 from sweeps.report.figures import draw_figures
 from sweeps.report.sentences import describe, parts_coincide
@@ -23,10 +23,9 @@ SPREAD = np.geomspace(0.1, 0.6, 10)
 
 def test_parts_are_judged_on_their_own_side_of_their_own_nulls() -> None:
     results = simulate_results(SPREAD, rank_factor=0.31, key_factor=3.1)
-    now, start = results.snapshots[-1], results.snapshots[0]
     grid = results.experiment.grid
     swept, own = grid.swept, SPREAD[grid.unit]
-    found = part_outcomes(now, start, grid.value, results.experiment.criterion)
+    found = part_outcomes(results.judge, results.final)
     np.testing.assert_array_equal(found["concentration"], swept < own)
     np.testing.assert_array_equal(found["effective_rank"], swept < 0.31 * own)
     np.testing.assert_array_equal(found["key_norm_cv"], swept < 3.1 * own)
@@ -35,20 +34,20 @@ def test_parts_are_judged_on_their_own_side_of_their_own_nulls() -> None:
 def test_key_norms_are_compared_with_the_untrained_network_only() -> None:
     """Nulls made by knobs leave the first layer's keys as they are."""
     results = simulate_results(SPREAD)
-    now, start = results.snapshots[-1], results.snapshots[0]
+    now = results.final
     spread = {**now.spread, STRATIFICATION: now.spread[STRATIFICATION].copy()}
     spread[STRATIFICATION][:, 1:] = 5.0
     now = dataclasses.replace(now, spread=spread)
-    grid, criterion = results.experiment.grid, results.experiment.criterion
-    found = part_outcomes(now, start, grid.value, criterion)["key_norm_cv"]
+    grid = results.experiment.grid
+    found = part_outcomes(results.judge, now)["key_norm_cv"]
     np.testing.assert_array_equal(found, grid.swept < SPREAD[grid.unit])
 
 
 def test_the_rank_must_be_below_every_null_by_the_margin() -> None:
     results = simulate_results(SPREAD)
-    now, start = results.snapshots[-1], results.snapshots[0]
-    grid, criterion = results.experiment.grid, results.experiment.criterion
-    bar = null_bar(COLLAPSE, now, start, grid.value, 1 - criterion.quantile)
+    now, start = results.final, results.start
+    grid, judge = results.experiment.grid, results.judge
+    bar = judge.null_bar(COLLAPSE, now, 1 - judge.criterion.quantile)
     samples = now.spread[COLLAPSE][grid.value == 4]
     untrained = start.spread[COLLAPSE][grid.value == 4, 0]
     lows = [np.quantile(s, 0.01) for s in (samples[:, 1], samples[:, 2], untrained)]
@@ -57,7 +56,7 @@ def test_the_rank_must_be_below_every_null_by_the_margin() -> None:
         model = {**now.model, COLLAPSE: now.model[COLLAPSE].copy()}
         model[COLLAPSE][:, 0] = factor * bar
         near = dataclasses.replace(now, model=model)
-        found = part_outcomes(near, start, grid.value, criterion)["effective_rank"]
+        found = part_outcomes(judge, near)["effective_rank"]
         assert (found == collapsed_now).all()
 
 
@@ -69,9 +68,7 @@ def test_a_router_without_keys_has_two_parts() -> None:
 
 def test_a_diverged_member_shows_no_part() -> None:
     results = simulate_results(SPREAD, diverged=(0, 1))
-    now, start = results.snapshots[-1], results.snapshots[0]
-    grid, criterion = results.experiment.grid, results.experiment.criterion
-    for found in part_outcomes(now, start, grid.value, criterion).values():
+    for found in part_outcomes(results.judge, results.final).values():
         assert not found[:2].any()
 
 
@@ -95,21 +92,25 @@ def test_comparison_of_two_onsets() -> None:
         outcome = np.tile((axis < place).astype(float), (units, 1))
         return estimate_onset(axis, 1 - outcome if rising else outcome)
 
-    assert compare(at(0.3), at(0.3), axis) == "coincide"
-    assert compare(at(0.3), at(3.0), axis) == "differ"
-    assert compare(at(0.3), at(0.3, rising=True), axis) == "differ"
-    assert compare(at(0.3), at(100), axis) == "differ"  # firm: everywhere
-    assert compare(at(100), at(100), axis) == "coincide"
-    assert compare(at(100), at(0.001), axis) == "differ"
-    assert compare(at(0.3), at(0.3, units=3), axis) == "undecided"
-    assert compare(at(0.3, units=3), at(100, units=3), axis) == "undecided"
+    assert compare_onsets(at(0.3), at(0.3), axis) == "coincide"
+    assert compare_onsets(at(0.3), at(3.0), axis) == "differ"
+    assert compare_onsets(at(0.3), at(0.3, rising=True), axis) == "differ"
+    assert compare_onsets(at(0.3), at(100), axis) == "differ"  # firm: everywhere
+    assert compare_onsets(at(100), at(100), axis) == "coincide"
+    assert compare_onsets(at(100), at(0.001), axis) == "differ"
+    assert compare_onsets(at(0.3), at(0.3, units=3), axis) == "undecided"
+    assert compare_onsets(at(0.3, units=3), at(100, units=3), axis) == "undecided"
     # Censored and not firm, but firm where the other crosses.
     mixed = (axis < np.where(np.arange(8) < 4, 0.02, 0.0)[:, None]).astype(float)
     partly = estimate_onset(axis, mixed)
     assert partly.censored == "none"
     assert partly.undecided == (0.01,)
-    assert compare(at(0.3), partly, axis) == compare(partly, at(0.3), axis) == "differ"
-    assert compare(at(0.015), partly, axis) == "undecided"
+    assert (
+        compare_onsets(at(0.3), partly, axis)
+        == compare_onsets(partly, at(0.3), axis)
+        == "differ"
+    )
+    assert compare_onsets(at(0.015), partly, axis) == "undecided"
 
 
 def test_sensitivity_keeps_the_criterion_at_its_middle() -> None:
@@ -164,10 +165,8 @@ def test_courses_in_training_and_depth() -> None:
 
 def test_a_member_is_collapsed_exactly_where_one_of_its_layers_is() -> None:
     results = simulate_results(SPREAD, diverged=(3,))
-    now, start = results.snapshots[-1], results.snapshots[0]
-    grid, criterion = results.experiment.grid, results.experiment.criterion
-    layers = collapsed_layers(now, start, grid.value, criterion)
-    members = collapsed(now, start, grid.value, criterion)
+    layers = results.judge.collapsed_layers(results.final)
+    members = results.judge.collapsed(results.final)
     np.testing.assert_array_equal(layers.any(1), members)
 
 

@@ -4,14 +4,8 @@ import numpy as np
 import pytest
 
 from sweeps.design.grid import make_axis, make_grid
-from sweeps.inference.criterion import (
-    Snapshot,
-    collapsed,
-    make_criterion,
-    null_samples,
-    onset_steps,
-    summarize,
-)
+from sweeps.inference.criterion import Judge, make_criterion
+from sweeps.inference.snapshot import Snapshot, summarize
 
 HUB_MASS = "concentration/hub_mass"
 VALUE = np.asarray([0, 0, 1, 1])
@@ -24,16 +18,20 @@ def snapshot(real: list[float], null: float = 0.07, step: int = 0) -> Snapshot:
     return summarize(step, {HUB_MASS: hub}, np.zeros(4), np.full(4, -1))
 
 
+def judge(start: Snapshot) -> Judge:
+    return Judge(CRITERION, start, VALUE)
+
+
 def test_a_member_must_pass_the_threshold() -> None:
     now = snapshot([0.5, 0.29, 0.31, 0.1])
-    result = collapsed(now, snapshot([0.07] * 4), VALUE, CRITERION)
+    result = judge(snapshot([0.07] * 4)).collapsed(now)
     np.testing.assert_array_equal(result, [True, False, True, False])
 
 
 def test_a_member_must_pass_its_own_values_nulls_by_the_margin() -> None:
     start = snapshot([0.07, 0.07, 0.60, 0.07])
     now = snapshot([0.5, 0.5, 0.5, 0.61])
-    result = collapsed(now, start, VALUE, CRITERION)
+    result = judge(start).collapsed(now)
     # Value 1's untrained .99 quantile is about .6; value 0's nulls are low.
     np.testing.assert_array_equal(result, [True, True, False, False])
 
@@ -42,7 +40,7 @@ def test_a_diverged_member_is_not_collapsed() -> None:
     hub = np.full((4, 3, 2, 1, 1), 0.07)
     hub[:, 0] = 0.9
     now = summarize(5, {HUB_MASS: hub}, np.zeros(4), np.asarray([-1, 3, -1, -1]))
-    result = collapsed(now, snapshot([0.07] * 4), VALUE, CRITERION)
+    result = judge(snapshot([0.07] * 4)).collapsed(now)
     np.testing.assert_array_equal(result, [True, False, True, True])
 
 
@@ -58,17 +56,11 @@ def test_the_model_and_its_nulls_take_the_same_extreme() -> None:
 
 
 def test_nulls_are_pooled_over_sequences_and_seeds() -> None:
-    samples = null_samples(
-        HUB_MASS, snapshot([0.5] * 4), snapshot([0.1, 0.2, 0.3, 0.4]), VALUE == 1
+    samples = judge(snapshot([0.1, 0.2, 0.3, 0.4])).null_samples(
+        HUB_MASS, snapshot([0.5] * 4), VALUE == 1
     )
     assert set(samples) == {"uniform", "brake_only", "untrained"}
     np.testing.assert_allclose(sorted(samples["untrained"]), [0.3, 0.3, 0.4, 0.4])
-
-
-def test_onset_is_the_first_measured_collapse() -> None:
-    history = [np.asarray(row, bool) for row in ([0, 0, 0], [0, 1, 0], [1, 0, 0])]
-    steps = onset_steps(history, [0, 10, 20])
-    np.testing.assert_array_equal(steps, [20, 10, np.nan])
 
 
 @pytest.mark.parametrize(

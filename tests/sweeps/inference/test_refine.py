@@ -10,7 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sweeps.inference.onset import Onset, estimate_onset
-from sweeps.inference.refine import closed, floor, next_values, stop_reason, width
+from sweeps.inference.refine import (
+    closed,
+    next_values,
+    stop_reason,
+    undecided_stretch,
+    width,
+)
 from sweeps.main import main
 from sweeps.report.refinement import GRID, TARGET
 from sweeps.studies.refinement import (
@@ -59,7 +65,7 @@ def test_values_are_new_sorted_and_in_the_end_gaps(
     low, high = bracket(GRID_VALUES, onset)
     assert (low < new).all()
     assert (new < high).all()
-    stretch = floor(onset, GRID_VALUES)
+    stretch = undecided_stretch(onset, GRID_VALUES)
     if stretch:
         assert not ((stretch[0] <= new) & (new <= stretch[1])).any()
 
@@ -74,13 +80,13 @@ def test_rounds_never_widen_the_bracket_and_keep_the_floor(
     for _ in range(3):
         if stop_reason(onset, values, 1e-3):
             break
-        before, stretch = bracket(values, onset), floor(onset, values)
+        before, stretch = bracket(values, onset), undecided_stretch(onset, values)
         values = np.sort(np.append(values, next_values(onset, values, count)))
         onset = estimate_onset(values, below(values, at))
         after = bracket(values, onset)
         assert before[0] <= after[0] < after[1] <= before[1]
         # A new value that does not decide makes the floor wider, not the bracket less.
-        now = floor(onset, values)
+        now = undecided_stretch(onset, values)
         left = [
             width(b) - (width(f) if f else 0)
             for b, f in ((before, stretch), (after, now))
@@ -108,12 +114,12 @@ def test_a_sharp_onset_narrows_by_one_more_than_the_values_of_each_round(
 
 
 def test_at_equal_members_a_sharp_interval_is_three_times_narrower() -> None:
-    for rounds, tally in zip(
+    for rounds, cell in zip(
         ROUNDS, simulate(SEEDS[0], UNITS[0], 5, seed=1), strict=True
     ):
-        assert tally.values == VALUES + ADDED * rounds
-        assert tally.ratio >= TARGET
-        assert tally.coverage == 1
+        assert cell.values == VALUES + ADDED * rounds
+        assert cell.ratio >= TARGET
+        assert cell.coverage == 1
 
 
 def test_where_seeds_differ_refinement_ends_at_their_floor() -> None:
@@ -148,7 +154,7 @@ def test_every_reason_to_stop() -> None:
     assert stop_reason(NOTHING, GRID_VALUES, 0.5) == "censored"
     for onset in (few, never, NOTHING):
         assert next_values(onset, GRID_VALUES, 4) == ()
-        assert floor(onset, GRID_VALUES) is None
+        assert undecided_stretch(onset, GRID_VALUES) is None
     inside = np.sort(np.append(GRID_VALUES, np.exp([3.05, 5.95])))
     at = list(np.linspace(3.04, 5.96, 8))
     wide = dataclasses.replace(sharp, low=np.exp(3.0), high=np.exp(6.0))

@@ -13,7 +13,7 @@ import pytest
 from ml_collections import ConfigDict
 
 from configs import attention
-from sweeps.commands.sweep import sweep
+from sweeps.pipeline import sweep
 from sweeps.runtime.placement import Placement, choose_placement
 from sweeps.storage.workdir import read_manifest
 from tests import ROOT
@@ -25,9 +25,9 @@ ON_EIGHT = """
 import json, sys
 from pathlib import Path
 from configs import attention
-from sweeps import pipeline as session
+from sweeps import pipeline
 from sweeps.runtime.stop_signal import Stopped
-from sweeps.commands.sweep import sweep
+from sweeps.pipeline import sweep
 
 folder, settings = Path(sys.argv[1]), json.loads(sys.argv[2])
 
@@ -41,7 +41,7 @@ def stop(_):
 
 run("members")
 run("members x data", **{"sweep.data": 4})
-session.Stopping.check = stop
+pipeline.StopSignal.check = stop
 try:
     run("stopped", **{"sweep.data": 2})
 except Stopped:

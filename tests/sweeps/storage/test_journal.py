@@ -1,4 +1,4 @@
-"""What a journal keeps of a turn comes back, unless it was damaged."""
+"""What a journal keeps of a wave comes back, unless it was damaged."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -10,86 +10,92 @@ import pytest
 
 from configs import attention
 from sweeps.design.experiment import build_experiment
-from sweeps.engine.train import Sweep
-from sweeps.engine.waves import prepare_turns
-from sweeps.inference.criterion import Snapshot, summarize
-from sweeps.runtime.placement import Placement, make_mesh, place
+from sweeps.engine.inputs import make_members
+from sweeps.engine.programs import make_loop
+from sweeps.inference.snapshot import Snapshot, summarize
+from sweeps.runtime.placement import Placement, make_mesh, place, replicate
 from sweeps.storage.journal import Journal
 from tests.sweeps.storage.damage import cut, flip
 from train.checkpoint import checksum
+from train.step import TrainState
+
+MEMBERS = 6
 
 
 def snapshot_at(step: int) -> Snapshot:
-    members = 6
     measures = {
-        "concentration/hub_mass": np.full((members, 3, 2, 1, 1), step / 10),
-        "loss/held_out": np.full((members, 3, 2), np.nan),
+        "concentration/hub_mass": np.full((MEMBERS, 3, 2, 1, 1), step / 10),
+        "loss/held_out": np.full((MEMBERS, 3, 2), np.nan),
     }
     losses, diverged = np.arange(6.0) + step, np.asarray([-1, 4, -1, -1, -1, 2])
     return summarize(step, measures, losses, diverged)
 
 
 @pytest.fixture(scope="module")
-def prepared(tiny: dict[str, Any]) -> Sweep:
+def states(tiny: dict[str, Any]) -> TrainState:
     config = attention.get_config()
     config.update_from_flattened_dict(tiny | {"sweep.num": 1, "sweep.seeds": 3})
     experiment = build_experiment(config)
-    return prepare_turns(experiment, Placement(2, 1))
+    placement = Placement(2, 1)
+    mesh = make_mesh(placement)
+    order = np.arange(MEMBERS)
+    members = place(mesh, make_members(experiment, experiment.grid, order))
+    loop = make_loop(experiment, placement, mesh)
+    return jax.jit(loop.init)(members, replicate(mesh, experiment.task))
 
 
-def fill(folder: Path, prepared: Sweep, points: int = 3) -> Journal:
+def fill(folder: Path, states: TrainState, points: int = 3) -> Journal:
     journal = Journal(folder, pytest.fail)
     for point in range(points):
-        states = jax.tree.map(lambda leaf, at=point: leaf + at, prepared.states)
-        journal.add(0, point, states, snapshot_at(point))
+        moved = jax.tree.map(lambda leaf, at=point: leaf + at, states)
+        journal.add(0, point, moved, snapshot_at(point))
     journal.wait()
     return journal
 
 
-def test_what_was_added_comes_back(tmp_path: Path, prepared: Sweep) -> None:
-    saved = fill(tmp_path, prepared).newest(0, prepared.states)
+def test_what_was_added_comes_back(tmp_path: Path, states: TrainState) -> None:
+    saved = fill(tmp_path, states).newest(0, states)
     assert [one.step for one in saved.snapshots] == [0, 1, 2]
     jax.tree.map(
         np.testing.assert_array_equal, saved.snapshots[1].spread, snapshot_at(1).spread
     )
     np.testing.assert_array_equal(saved.snapshots[2].diverged, [-1, 4, -1, -1, -1, 2])
-    expected = jax.tree.map(lambda leaf: leaf + 2, prepared.states)
+    expected = jax.tree.map(lambda leaf: leaf + 2, states)
     jax.tree.map(np.testing.assert_array_equal, saved.states, expected)
-    assert saved.states.step.sharding == prepared.states.step.sharding
-    assert not (tmp_path / "turn-0000/0000").exists()  # two are kept
-    assert Journal(tmp_path, pytest.fail).newest(1, prepared.states) is None
+    assert saved.states.step.sharding == states.step.sharding
+    assert not (tmp_path / "wave-0000/0000").exists()  # two are kept
+    assert Journal(tmp_path, pytest.fail).newest(1, states) is None
 
 
 def test_other_devices_take_the_same_members(
-    tiny: dict[str, Any], tmp_path: Path, prepared: Sweep
+    tiny: dict[str, Any], tmp_path: Path, states: TrainState
 ) -> None:
-    fill(tmp_path, prepared)
-    members = prepared.experiment.grid.members
+    fill(tmp_path, states)
     for placement in (Placement(1, 1), Placement(1, 4), Placement(2, 2)):
-        rows = placement.padded(members)
+        rows = placement.padded(MEMBERS)
         zeros = jax.tree.map(
             lambda leaf, rows=rows: np.zeros((rows, *leaf.shape[1:]), leaf.dtype),
-            prepared.states,
+            states,
         )
         like = place(make_mesh(placement), zeros)
         saved = Journal(tmp_path, pytest.fail).newest(0, like)
         for leaf, first, wanted in zip(
-            *map(jax.tree.leaves, (saved.states, prepared.states, like)), strict=True
+            *map(jax.tree.leaves, (saved.states, states, like)), strict=True
         ):
-            np.testing.assert_array_equal(leaf[:members], first[:members] + 2)
+            np.testing.assert_array_equal(leaf[:MEMBERS], first[:MEMBERS] + 2)
             assert leaf.shape == wanted.shape
             assert leaf.sharding == wanted.sharding
 
 
 DAMAGES: dict[str, Callable[[Path], None]] = {
-    "flipped bits in the measurement": lambda turn: flip(turn / "0002.npz"),
-    "a measurement cut short": lambda turn: cut(turn / "0002.npz"),
-    "states cut short": lambda turn: [cut(p) for p in data(turn / "0002")],
-    "flipped bits in the states": lambda turn: [flip(p) for p in data(turn / "0002")],
-    "no metadata": lambda turn: [
-        p.unlink() for p in (turn / "0002").rglob("_METADATA")
+    "flipped bits in the measurement": lambda wave: flip(wave / "0002.npz"),
+    "a measurement cut short": lambda wave: cut(wave / "0002.npz"),
+    "states cut short": lambda wave: [cut(p) for p in data(wave / "0002")],
+    "flipped bits in the states": lambda wave: [flip(p) for p in data(wave / "0002")],
+    "no metadata": lambda wave: [
+        p.unlink() for p in (wave / "0002").rglob("_METADATA")
     ],
-    "empty": lambda turn: [p.write_bytes(b"") for p in files(turn / "0002")],
+    "empty": lambda wave: [p.write_bytes(b"") for p in files(wave / "0002")],
 }
 
 
@@ -103,30 +109,30 @@ def data(folder: Path) -> list[Path]:
 
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_a_damaged_newest_point_falls_back_to_the_one_before(
-    damage: str, tmp_path: Path, prepared: Sweep
+    damage: str, tmp_path: Path, states: TrainState
 ) -> None:
-    fill(tmp_path, prepared)
-    DAMAGES[damage](tmp_path / "turn-0000")
+    fill(tmp_path, states)
+    DAMAGES[damage](tmp_path / "wave-0000")
     told: list[str] = []
-    saved = Journal(tmp_path, told.append).newest(0, prepared.states)
+    saved = Journal(tmp_path, told.append).newest(0, states)
     assert [one.step for one in saved.snapshots] == [0, 1]
     (line,) = told
     assert "0002 is damaged" in line
     assert "\n" not in line
-    expected = jax.tree.map(lambda leaf: leaf + 1, prepared.states)
+    expected = jax.tree.map(lambda leaf: leaf + 1, states)
     jax.tree.map(np.testing.assert_array_equal, saved.states, expected)
 
 
-def test_an_unfinished_save_is_not_damage(tmp_path: Path, prepared: Sweep) -> None:
-    fill(tmp_path, prepared)
-    folder = tmp_path / "turn-0000/0002"
+def test_an_unfinished_save_is_not_damage(tmp_path: Path, states: TrainState) -> None:
+    fill(tmp_path, states)
+    folder = tmp_path / "wave-0000/0002"
     folder.rename(folder.with_name("0002.orbax-checkpoint-tmp"))
-    saved = Journal(tmp_path, pytest.fail).newest(0, prepared.states)
+    saved = Journal(tmp_path, pytest.fail).newest(0, states)
     assert [one.step for one in saved.snapshots] == [0, 1]
 
 
-def test_the_checksum_sees_every_bit_and_place(prepared: Sweep) -> None:
-    params = prepared.states.params
+def test_the_checksum_sees_every_bit_and_place(states: TrainState) -> None:
+    params = states.params
     before = np.asarray(checksum(params))
     leaves, tree = jax.tree.flatten(params)
     for index, leaf in enumerate(leaves):

@@ -15,15 +15,16 @@ from ml_collections import ConfigDict
 from rich.console import Console
 
 from configs import attention
-from sweeps import pipeline as session
-from sweeps.commands.sweep import BadInput, sweep
+from sweeps import pipeline
 from sweeps.design.experiment import build_experiment
-from sweeps.design.grid import Grid
-from sweeps.engine.train import Sweep
-from sweeps.engine.waves import prepare_turns, train
-from sweeps.inference.criterion import Snapshot
+from sweeps.design.grid import Wave
+from sweeps.engine.programs import CompiledSweep, compile_sweep
+from sweeps.engine.waves import train_sweep
+from sweeps.errors import BadInput
+from sweeps.inference.snapshot import Snapshot
+from sweeps.pipeline import sweep
 from sweeps.runtime.placement import choose_placement
-from sweeps.runtime.stop_signal import Stopped, Stopping
+from sweeps.runtime.stop_signal import Stopped, StopSignal
 from sweeps.storage.journal import Journal
 from tests.sweeps.storage.damage import flip
 
@@ -69,7 +70,7 @@ class StopAfter:
 def whole(tiny: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
     workdir = tmp_path_factory.mktemp("whole") / "sweep"
     sweep(configure(tiny), workdir, quiet())
-    assert not list(workdir.glob("checkpoints/turn-*"))
+    assert not list(workdir.glob("checkpoints/wave-*"))
     return workdir
 
 
@@ -82,64 +83,64 @@ def test_stopped_at_every_measurement_it_goes_on_to_the_same_bits(
     workdir = tmp_path / "sweep"
     for count in range(1, 5):
         stop = StopAfter(count, (signal.SIGTERM, signal.SIGINT)[count % 2])
-        original = session.Stopping.check
+        original = pipeline.StopSignal.check
 
         def check(
-            self: Stopping,
+            self: StopSignal,
             stop: Callable[[], None] = stop,
-            original: Callable[[Stopping], None] = original,
+            original: Callable[[StopSignal], None] = original,
         ) -> None:
             stop()
             original(self)
 
         with monkeypatch.context() as patch:
-            patch.setattr(session.Stopping, "check", check)
+            patch.setattr(pipeline.StopSignal, "check", check)
             with pytest.raises(Stopped):
                 sweep(configure(tiny), workdir, quiet())
         assert not (workdir / "onset.json").exists()
-        assert len(list(workdir.glob("checkpoints/turn-0000/*.npz"))) == count
+        assert len(list(workdir.glob("checkpoints/wave-0000/*.npz"))) == count
     trained: list[int] = []
     with monkeypatch.context() as patch:
-        patch.setattr(session, "train", counting(trained))
+        patch.setattr(pipeline, "train_sweep", counting(trained))
         sweep(configure(tiny), workdir, quiet())
     assert trained == [0]  # the last stop was after the last chunk
     assert record(workdir) == record(whole)
 
 
 def counting(trained: list[int]) -> Callable[..., Any]:
-    """`train`, noting how many chunks it runs."""
+    """`train_sweep`, noting how many chunks it runs."""
 
-    def wrapped(experiment: Any, prepared: Sweep, *rest: Any) -> Any:
-        chunk, count = prepared.programs.chunk, [0]
+    def wrapped(compiled: CompiledSweep, *rest: Any) -> Any:
+        chunk, count = compiled.programs.chunk, [0]
 
         def counted(*args: Any) -> Any:
             count[0] += 1
             return chunk(*args)
 
-        programs = dataclasses.replace(prepared.programs, chunk=counted)
-        prepared = dataclasses.replace(prepared, programs=programs)
-        result = train(experiment, prepared, *rest)
+        programs = dataclasses.replace(compiled.programs, chunk=counted)
+        compiled = dataclasses.replace(compiled, programs=programs)
+        result = train_sweep(compiled, *rest)
         trained.append(count[0])
         return result
 
     return wrapped
 
 
-def test_a_refined_sweep_goes_on_in_any_turn(
+def test_a_refined_sweep_goes_on_in_any_wave(
     tiny: dict[str, Any], tmp_path: Path
 ) -> None:
     experiment = build_experiment(configure(tiny, **REFINED))
-    placement = choose_placement(0, 1, experiment.turn * experiment.units)
-    prepared = prepare_turns(experiment, placement)
-    expected, _ = train(experiment, prepared, lambda *_: None)
-    measurements = (experiment.points + 1) * experiment.turns
+    placement = choose_placement(0, 1, experiment.wave_members)
+    compiled = compile_sweep(experiment, placement)
+    expected = train_sweep(compiled, lambda *_: None)
+    measurements = (experiment.points + 1) * experiment.most_waves
     for stop_after in (2, 5, 9, 12):
         assert stop_after <= measurements
         journal = Journal(tmp_path / str(stop_after), pytest.fail)
         seen = []
 
         def observe(
-            grid: Grid,
+            wave: Wave,
             snapshot: Snapshot,
             _: np.ndarray,
             seen: list[int] = seen,
@@ -150,10 +151,10 @@ def test_a_refined_sweep_goes_on_in_any_turn(
                 raise Stopped
 
         with pytest.raises(Stopped):
-            train(experiment, prepared, observe, journal)
+            train_sweep(compiled, observe, journal)
         journal.wait()
         again = Journal(tmp_path / str(stop_after), pytest.fail)
-        trained, _ = train(experiment, prepared, lambda *_: None, again)
+        trained = train_sweep(compiled, lambda *_: None, again)
         assert again.restored > 0
         jax.tree.map(np.testing.assert_array_equal, trained.states, expected.states)
 
@@ -164,13 +165,13 @@ def test_two_launches_do_not_share_a_directory(
     workdir = tmp_path / "sweep"
     refused = []
 
-    def check(self: Stopping) -> None:
+    def check(self: StopSignal) -> None:
         with pytest.raises(BadInput, match="in use by process") as error:
             sweep(configure(tiny), workdir, quiet())
         refused.append(str(error.value))
         raise Stopped
 
-    monkeypatch.setattr(session.Stopping, "check", check)
+    monkeypatch.setattr(pipeline.StopSignal, "check", check)
     with pytest.raises(Stopped):
         sweep(configure(tiny), workdir, quiet())
     assert len(refused) == 1
