@@ -35,21 +35,18 @@ from sweeps.report.terminal import make_progress, print_findings
 from sweeps.runtime.placement import Placement, choose_placement, claim_cores
 from sweeps.runtime.processes import any_process, barrier, is_first
 from sweeps.runtime.stop_signal import StopSignal
-from sweeps.storage.files import write_json, write_parquet
-from sweeps.storage.journal import Journal
-from sweeps.storage.workdir import (
+from sweeps.storage.files import (
     CHECKPOINT,
     FIGURES,
     JOURNAL,
     METRICS,
     SUMMARY,
-    claim,
-    fingerprint,
-    hold,
-    read_placement,
-    read_summary,
-    write_manifest,
+    write_json,
+    write_parquet,
 )
+from sweeps.storage.journal import Journal
+from sweeps.storage.manifest import fingerprint, read_placement, write_manifest
+from sweeps.storage.workdir import claim, hold, read_summary
 from train.checkpoint import save
 
 if TYPE_CHECKING:

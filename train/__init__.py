@@ -1,1 +1,1 @@
-"""Learning: one jit-compiled loop around any router."""
+"""Training: one jit-compiled loop around any router."""

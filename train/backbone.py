@@ -1,13 +1,14 @@
-"""The network a router is trained in: pre-LN sublayers around two slots.
+"""The network in which a router is trained: pre-LN sublayers around two slots.
 
     x  = embed(inputs) + positions
-    x += router(LN(x));  x += MLP(LN(x))         for every layer
+    x += router(LN(x));  x += MLP(LN(x))         in every layer
     outputs = unembed(LN(x))
 
-The ``token`` slot holds what mixes positions, one router a layer. The ``depth`` slot
-holds what replaces the residual sum (`train.residual`), one router a sublayer; empty
-means the sum. Knobs arrive named by slot (``token.brake``). Whatever is returned and
-not used is compiled away, so training never pays for routing matrices.
+The ``token`` slot holds the routers that mix positions, one for each layer. The
+``depth`` slot holds the routers that replace the residual sum (`train.residual`), one
+for each sublayer; if it is empty, the residual is summed as usual. Knobs are named by
+slot, as in ``token.brake``. What the network returns and the caller does not use is
+compiled away, so training never pays for routing matrices.
 """
 
 import dataclasses
@@ -23,27 +24,30 @@ from train.residual import Residual, ResidualSum, RoutedDepth, RoutedStreams, Tr
 
 POSITIONS = ("learned", "none")
 IGNORED = -1
-"""A target that is not learned from."""
+"""Value of a target that does not enter the loss."""
 
 
 @dataclasses.dataclass(frozen=True)
 class BackboneConfig:
-    """Static sizes and initialisation of `Backbone`.
+    """Static sizes and initialisation of a `Backbone`.
 
     Attributes:
-      outputs: V, symbols or classes to tell apart.
-      length: T, the most positions an input has.
-      width: D.
-      layers: L.
-      mlp_ratio: hidden width of the MLP over D; 0 leaves the MLP out.
-      positions: ``"learned"`` (added to the embedding) or ``"none"``.
-      embedding_scale: standard deviation of token and position embeddings.
-      mlp_scale: of the first MLP matrix; the second has half of it.
-      output_scale: of the unembedding.
-      dtype: of the matrix products; norms and logits are float32.
-      block: sublayers whose sum is one source of a depth router.
-      distance: between sources of a depth router, see `depth_geometry`.
-      streams: n, of a router that mixes streams.
+      outputs: V, number of symbols or classes to predict.
+      length: T, the largest number of positions of an input.
+      width: D, model width.
+      layers: L, number of layers.
+      mlp_ratio: Hidden width of the MLP divided by D; 0 leaves the MLP out.
+      positions: Position embeddings, ``"learned"`` (added to the token embeddings) or
+        ``"none"``.
+      embedding_scale: Initial standard deviation of token and position embeddings.
+      mlp_scale: Initial standard deviation of the first MLP matrix; the second one has
+        half of it.
+      output_scale: Initial standard deviation of the unembedding.
+      dtype: Dtype of the matrix products; norms and logits are float32.
+      block: Number of sublayers whose sum is one source of a depth router.
+      distance: Distance between the sources of a depth router, see
+        `routers.depth_attention.depth_geometry`.
+      streams: n, number of streams of a router that mixes streams.
     """
 
     outputs: int
@@ -63,12 +67,13 @@ class BackboneConfig:
     def __post_init__(self) -> None:
         if self.positions not in POSITIONS:
             raise ValueError(
-                f"model.positions={self.positions!r}: one of {', '.join(POSITIONS)}"
+                f"model.positions={self.positions!r}: must be one of "
+                f"{', '.join(POSITIONS)}"
             )
 
 
 def slot_knobs(knobs: Knobs, slot: str) -> dict[str, Array]:
-    """The knobs of one slot, without its prefix."""
+    """The knobs of one slot, without the slot's prefix in their names."""
     prefix = f"{slot}."
     return {
         name.removeprefix(prefix): value
@@ -78,7 +83,13 @@ def slot_knobs(knobs: Knobs, slot: str) -> dict[str, Array]:
 
 
 class MLP(nn.Module):
-    """``W_2 relu(W_1 x + b_1) + b_2`` on flattened positions ``[N, D]``."""
+    """``W_2 relu(W_1 x + b_1) + b_2`` on flattened positions ``[N, D]``.
+
+    Attributes:
+      hidden: Number of hidden units.
+      scale: Initial standard deviation of ``W_1``; ``W_2`` has half of it.
+      dtype: Dtype of the matrix products.
+    """
 
     hidden: int
     scale: float
@@ -103,12 +114,12 @@ class MLP(nn.Module):
 
 
 class Backbone(nn.Module):
-    """Model around any router of the token slot and, if there is one, the depth slot.
+    """A network around any router of the token slot and, optionally, the depth slot.
 
     Attributes:
-      config: sizes and initialisation.
-      token: makes the router of one layer from ``width`` and ``name``.
-      depth: likewise the router of one sublayer; None is the residual sum.
+      config: Sizes and initialisation.
+      token: Makes the router of one layer, given ``width`` and ``name``.
+      depth: Makes the router of one sublayer, likewise; None for the residual sum.
     """
 
     config: BackboneConfig
@@ -122,13 +133,13 @@ class Backbone(nn.Module):
         """Predicts a symbol or class at every position.
 
         Args:
-          inputs: tokens int32 ``[B, T]`` or features float ``[B, T, F]``.
-          geometry: positions of one sequence or graph.
-          knobs: by slot, for example ``token.brake``.
+          inputs: Tokens int32 ``[B, T]`` or features float ``[B, T, F]``.
+          geometry: Positions of one sequence or graph.
+          knobs: Value of every knob, named by slot, for example ``token.brake``.
 
         Returns:
-          Logits ``[B, T, V]`` in float32, and by slot the geometry its traces are
-          on with one `Trace` for each use of a router.
+          Logits ``[B, T, V]`` in float32, and for each slot the geometry of its traces
+          with one `Trace` for each use of a router.
         """
         config = self.config
         batch, length = inputs.shape[:2]
@@ -167,7 +178,7 @@ class Backbone(nn.Module):
         return logits.reshape(batch, length, config.outputs), slots
 
     def _embed(self, inputs: Array) -> Array:
-        """Looks tokens up, or projects features; adds learned positions."""
+        """Embeds tokens or projects features, and adds any learned positions."""
         config = self.config
         normal = nn.initializers.normal(config.embedding_scale)
         if jnp.issubdtype(inputs.dtype, jnp.integer):
@@ -182,7 +193,7 @@ class Backbone(nn.Module):
         return x
 
     def _residual(self, x: Array, knobs: Knobs) -> Residual:
-        """The form of the residual that the depth slot's router calls for."""
+        """The form of the residual that the router of the depth slot requires."""
         config = self.config
         if self.depth is None:
             return ResidualSum(x)
@@ -193,7 +204,7 @@ class Backbone(nn.Module):
 
 
 def cross_entropy(logits: Array, targets: Array) -> Array:
-    """Mean cross-entropy in nats over the targets that are not `IGNORED`.
+    """Mean cross-entropy, in nats, over the targets that are not `IGNORED`.
 
     Args:
       logits: ``[B, T, V]``.
@@ -204,9 +215,9 @@ def cross_entropy(logits: Array, targets: Array) -> Array:
 
 
 def total_cross_entropy(logits: Array, targets: Array) -> tuple[Array, Array]:
-    """Sum of `cross_entropy` over targets, and the number of those learned from."""
+    """Sum of the cross-entropy over the same targets, and the number of them."""
     learned = targets != IGNORED
-    # A comparison, where picking by index would scatter in the backward pass.
+    # Compares, because indexing would need a scatter in the backward pass.
     own = targets[..., None] == jnp.arange(logits.shape[-1])
     picked = jnp.sum(jnp.where(own, logits, 0.0), axis=-1)
     surprise = jax.nn.logsumexp(logits, axis=-1) - picked

@@ -1,4 +1,4 @@
-"""Orbax behind a few functions: save a tree of arrays, load it like another."""
+"""Saves and loads trees of arrays, through Orbax."""
 
 from pathlib import Path
 from typing import Any, Protocol
@@ -11,35 +11,42 @@ from routers.base import Array
 
 
 class Saving(Protocol):
-    """A save under way."""
+    """A save in progress."""
 
     def result(self, timeout: float | None = None) -> None:
-        """Waits until it is on disk; raises what went wrong, or `TimeoutError`."""
+        """Waits until the tree is on disk.
+
+        Args:
+          timeout: Number of seconds to wait at most; None for no limit.
+
+        Raises:
+          TimeoutError: the save takes longer. If it fails, its own error is raised.
+        """
         ...
 
 
 def save(path: Path, tree: Any) -> None:
-    """Writes a tree of arrays; atomically, replacing an older one.
+    """Writes a tree of arrays atomically, replacing an older checkpoint.
 
     Args:
-      path: the checkpoint's own folder.
-      tree: any pytree of arrays; typed PRNG keys included.
+      path: Folder of the checkpoint.
+      tree: Any pytree of arrays, which may include typed PRNG keys.
     """
     ocp.save(path.absolute(), tree, overwrite=True)
 
 
 def save_async(path: Path, tree: Any) -> Saving:
-    """As `save`, written by a thread; the arrays may be donated meanwhile."""
+    """As `save`, but written by a thread; the arrays may be donated meanwhile."""
     return ocp.save_async(path.absolute(), tree, overwrite=True)
 
 
 def load(path: Path, like: Any) -> Any:
-    """Reads a tree back.
+    """Reads a checkpoint.
 
     Args:
-      path: the checkpoint's folder.
-      like: a tree of arrays or `jax.ShapeDtypeStruct` with the wanted shapes, dtypes
-        and shardings.
+      path: Folder of the checkpoint.
+      like: Tree of arrays or `jax.ShapeDtypeStruct` with the wanted shapes, dtypes and
+        shardings.
     """
     return ocp.load(path.absolute(), jax.tree.map(_abstract, like))
 
@@ -50,10 +57,10 @@ def _abstract(leaf: Any) -> jax.ShapeDtypeStruct:
 
 @jax.jit
 def checksum(tree: Any) -> Array:
-    """Sums of the bits of every leaf, weighted by place, uint32 ``[leaves]``.
+    """For every leaf, the sum of its bits weighted by place, uint32 ``[leaves]``.
 
-    Integer sums do not depend on their order, so the devices that hold a tree do not
-    matter, nor how many there are.
+    The order of an integer sum does not matter, so the result does not depend on which
+    devices hold the tree, or on how many.
     """
 
     def of_leaf(leaf: Array) -> Array:

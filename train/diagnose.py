@@ -1,10 +1,10 @@
-"""The full signature of one member under every diagnostic null, in one program.
+"""Measures the full signature of one member under every diagnostic null.
 
-The variants are rows of arrays and take turns through one forward pass, so compiling
-and memory do not grow with their number. What a null changes is reached by
-intercepting the routers' own stages: ``project`` for features, ``route`` for logits.
-The change is made in every layer, and later layers read what earlier ones made of it,
-as under the nulls made by knobs.
+The variants are rows of arrays that pass through one compiled forward pass, one after
+another, so neither compile time nor memory grows with their number. A null makes its
+change by intercepting the routers' own stages: ``project`` for features, ``route`` for
+logits. The change is made in every layer, and later layers read what earlier layers
+computed from it, as they do under the nulls that are made by knobs.
 """
 
 import zlib
@@ -20,25 +20,22 @@ from flax import struct
 from routers.base import Array, Geometry, Knobs, Router, Routing
 from routers.signature.alignment import power_directions
 from routers.signature.diagnostic import change, random_routing, read_role
-from routers.signature.full import (
-    POSITIONS,
-    Inside,
-    full_signature,
-)
+from routers.signature.full import POSITIONS, Inside, full_signature
 from routers.signature.nulls import Variant, scaled_knobs
 from train.backbone import Backbone
 
 AWARENESS = "norm_awareness"
+"""Knob at whose values 0 and 1 the routing is also measured, if a router has it."""
 
 
 class Sources(struct.PyTreeNode):
-    """What variants choose from.
+    """Parameters and geometries from which the variants choose.
 
     Attributes:
-      params: of the member, of the same seed trained at the neutral value, and at
-        step 0.
-      geometry: of one sequence or graph.
-      rewired: of the rewired graph; elsewhere the same.
+      params: The member's parameters, those of the same seed trained at the neutral
+        value, and the member's at step 0.
+      geometry: Positions of one sequence or graph.
+      rewired: Positions of the rewired graph; for sequences the same as ``geometry``.
     """
 
     params: tuple[Any, Any, Any]
@@ -58,16 +55,16 @@ def diagnose(
     """Measures one member under every variant, one sequence at a time.
 
     Args:
-      model: the network; static.
-      slot: whose routers are measured; static.
-      variants: from `routers.signature.nulls.diagnostic_variants`; static.
-      sources: parameters and geometries.
-      knobs: the member's, by slot.
-      inputs: tokens int32 ``[E, T]`` or features ``[E, T, F]``.
-      key: of all shuffles and draws; every sequence gets its own.
+      model: The network; static.
+      slot: Slot whose routers are measured; static.
+      variants: Variants from `routers.signature.nulls.diagnostic_variants`; static.
+      sources: Parameters and geometries from which the variants choose.
+      knobs: The member's knobs, named by slot.
+      inputs: Tokens int32 ``[E, T]`` or features ``[E, T, F]``.
+      key: PRNG key of all shuffles and draws; it is split over the sequences.
 
     Returns:
-      Every measure of `full_signature` as ``[R, E, L, H]``, R counting the variants.
+      Every measure of `full_signature` as ``[R, E, L, H]``; R counts the variants.
     """
     changes = sorted({variant.change for variant in variants} - {""})
     rows = {
@@ -85,7 +82,7 @@ def diagnose(
         "rewired": jnp.asarray([variant.rewired for variant in variants]),
     }
 
-    # Once for each set of parameters, not for every sequence and variant.
+    # Taken once for each set of parameters, not for every sequence and variant.
     directions = [
         _directions(model, slot, params, knobs, sources.geometry, inputs[:1])
         for params in sources.params
@@ -140,8 +137,12 @@ def _directions(
     geometry: Geometry,
     inputs: Array,
 ) -> list[Array | None]:
-    """Power-method directions ``[2, H, D]`` of every use of a router, or None."""
-    found: dict[tuple[str, ...], Array | None] = {}  # `mix` may call `route` too
+    """Power-method directions ``[2, H, D]`` for every use of a router, or None.
+
+    They are None for a router that has no circuits.
+    """
+    # Keyed by the router's path, because `mix` may call `route` once more.
+    found: dict[tuple[str, ...], Array | None] = {}
 
     def look(
         stage: Callable[..., Any],
@@ -158,12 +159,17 @@ def _directions(
         return stage(*args, **kwargs)
 
     with nn.intercept_methods(look):
-        model.apply({"params": params}, inputs, geometry, knobs)  # compiled away
+        # The outputs are not used, so this call is compiled away.
+        model.apply({"params": params}, inputs, geometry, knobs)
     return list(found.values())
 
 
 class _Stages:
-    """Interceptor of one slot's routers: changes features and logits, looks inside."""
+    """Intercepts the stages of one slot's routers, to change them and to look inside.
+
+    Attributes:
+      insides: What was seen of every use of a router, in the order of the calls.
+    """
 
     def __init__(
         self,
@@ -173,13 +179,23 @@ class _Stages:
         deviation: Array,
         key: Array,
     ) -> None:
+        """Sets what is changed.
+
+        Args:
+          slot: Slot whose routers are intercepted.
+          changes: Names of the changes of features.
+          index: Number of the change to make, from 1; 0 makes none.
+          deviation: Standard deviation of the i.i.d. logits that replace the routing;
+            0 keeps the routing.
+          key: PRNG key of all shuffles and draws.
+        """
         self._slot, self._changes, self._index = slot, changes, index
         self._deviation, self._key = deviation, key
         self._insides: dict[tuple[str, ...], Inside] = {}
 
     @property
     def insides(self) -> list[Inside]:
-        """What was seen of every use of a router, in the order of their calls."""
+        """What was seen of every use of a router, in the order of the calls."""
         return list(self._insides.values())
 
     def __call__(
@@ -196,7 +212,7 @@ class _Stages:
             self._key, zlib.crc32("/".join(router.path).encode()) % 2**31
         )
         if method == "forward":
-            # Whole, also where training would go segment by segment.
+            # In one piece, even if training would go segment by segment.
             x, geometry, knobs = args
             return router.mix(router.project(x), geometry, knobs)
         if method == "project":
@@ -216,7 +232,7 @@ class _Stages:
     def _drawn(self, routing: Routing, geometry: Geometry, key: Array) -> Routing:
         heads = routing.weights.shape[1]
         if routing.weights.shape[2:] != geometry.mask.shape:
-            return routing  # rows are gathered from several calls
+            return routing  # the rows are gathered from several calls
         drawn = random_routing(key, geometry.mask, heads, self._deviation)
         use = self._deviation > 0
         return routing.replace(weights=jnp.where(use, drawn[None], routing.weights))
@@ -229,6 +245,7 @@ def _inside(
     geometry: Geometry,
     knobs: Knobs,
 ) -> Inside:
+    """What the router knows beyond its routing, from arguments of ``route``."""
     values, aware = None, None
     if "value" in router.roles:
         values = jnp.moveaxis(read_role(features, router.roles["value"])[0], 1, 0)

@@ -1,8 +1,8 @@
-"""The one compiled loop: a chunk of steps for every member, then a measurement.
+"""The one training loop: a chunk of steps for every member, then a measurement.
 
-Members are independent, so the loop is written for one of them and *spread* over
-all by a function the caller chooses (`vmap`, `lax.map`, shards over devices). Each
-program is compiled once, ahead of the first step, and then only called.
+Members are independent, so the loop is written for one member and *spread* over all of
+them by a function that the caller chooses (`vmap`, `lax.map`, shards over devices).
+Each program is compiled once, before the first step, and then only called.
 """
 
 import dataclasses
@@ -28,20 +28,20 @@ from train.step import (
 )
 
 Spread = Callable[[Callable[..., Any]], Callable[..., Any]]
-"""Turns ``f(of_member, shared)`` into the same over a leading axis of ``of_member``."""
+"""Maps ``f(row, shared)``, a function of one member, over a leading axis of rows."""
 
 INIT, DATA, EVALUATION = range(3)
-"""The three streams of randomness; none of them can shift another."""
+"""The three streams of randomness; draws from one do not affect the others."""
 
 
 def stream_key(seed: int, stream: int) -> Array:
-    """Root key of one of the three streams of a sweep's seed."""
+    """Root key of one of the three streams, from the seed of a sweep."""
     return jax.random.fold_in(jax.random.key(seed), stream)
 
 
 @partial(jax.jit, static_argnums=(0, 1))
 def seed_keys(seed: int, stream: int, numbers: ArrayLike) -> Array:
-    """One key per number ``[n]`` of a stream, each from its own number alone."""
+    """One key for each number ``[n]`` of a stream; it depends on that number alone."""
     root = stream_key(seed, stream)
     return jax.vmap(partial(jax.random.fold_in, root))(numbers)
 
@@ -60,7 +60,7 @@ class Loop:
 
     def init(self, members: Member, task: Any) -> TrainState:
         """Fresh states ``[M]``."""
-        inputs, _ = task.sample(jax.random.key(0), 1)  # parameters need its shape
+        inputs, _ = task.sample(jax.random.key(0), 1)  # only their shape matters
 
         def of_member(member: Member, shared: tuple[Geometry, Array]) -> TrainState:
             geometry, inputs = shared
@@ -111,7 +111,18 @@ class Loop:
         batch: tuple[Array, Array],
         complete: Array | bool = True,
     ) -> dict[str, Array]:
-        """Held-out loss and signature of every member: `measure.measure`, ``[M]``."""
+        """Held-out loss and signature of every member.
+
+        Args:
+          states: States of the members, ``[M]``.
+          members: ``[M]``.
+          task: A `train.tasks.Task`, traced.
+          batch: Held-out inputs ``[E, ...]`` and targets ``[E, T]``.
+          complete: Whether to measure the effective rank of the nulls too.
+
+        Returns:
+          What `train.measure.measure` returns, with a leading axis ``[M]``.
+        """
 
         def of_member(pair: tuple[Any, Any], shared: Any) -> dict[str, Array]:
             (params, knobs), (geometry, (inputs, targets), complete) = pair, shared
@@ -137,15 +148,18 @@ class Loop:
         task: Any,
         shared: tuple[Geometry, Array, Array],
     ) -> dict[str, Array]:
-        """Full signature of every member under every variant: `diagnose.diagnose`.
+        """Full signature of every member under every variant.
 
         Args:
-          variants: static.
-          params: ``[M]``, of the members, of the same seeds trained at the neutral
-            value, and at step 0.
+          variants: Variants to measure; static.
+          params: The members' parameters, those of the same seeds trained at the
+            neutral value, and the members' at step 0, each ``[M]``.
           members: ``[M]``.
-          task: a `train.tasks.Task`, traced.
-          shared: the rewired geometry, inputs ``[E, ...]`` and a PRNG key.
+          task: A `train.tasks.Task`, traced.
+          shared: The rewired geometry, inputs ``[E, ...]`` and a PRNG key.
+
+        Returns:
+          What `train.diagnose.diagnose` returns, with a leading axis ``[M]``.
         """
 
         def of_member(pair: tuple[Any, Any], shared: Any) -> dict[str, Array]:
@@ -156,6 +170,7 @@ class Loop:
                 self.spec.model, self.spec.slot, variants, sources, knobs, inputs, key
             )
 
-        # Edges would not do: a rewired graph has another number of pairs in reach.
+        # A rewired graph has another number of pairs within reach, so its list of
+        # edges would have another shape.
         geometry = task.geometry().replace(edges=None)
         return self.spread(of_member)((params, members.knobs), (geometry, shared))

@@ -1,4 +1,4 @@
-"""Signature and held-out loss of one member, with its knob-made nulls."""
+"""Measures the signature and held-out loss of one member, and its nulls by knobs."""
 
 from typing import Any
 
@@ -11,6 +11,7 @@ from routers.signature.nulls import VARIANTS, variants
 from train.backbone import Backbone, cross_entropy
 
 SEQUENCES_AT_ONCE = 8
+"""Number of sequences that are measured at once, by `vmap`, which bounds the memory."""
 
 
 def measure(
@@ -26,19 +27,20 @@ def measure(
     """Measures one member on held-out sequences, a few at a time.
 
     Args:
-      model: the network; static.
-      slot: whose routers are measured, ``"token"`` or ``"depth"``; static.
-      params: its parameters.
-      knobs: by slot.
-      geometry: of one sequence or graph.
-      inputs: tokens int32 ``[E, T]`` or features ``[E, T, F]``.
+      model: The network; static.
+      slot: Slot whose routers are measured, ``"token"`` or ``"depth"``; static.
+      params: The member's parameters.
+      knobs: The member's knobs, named by slot.
+      geometry: Positions of one sequence or graph.
+      inputs: Tokens int32 ``[E, T]`` or features ``[E, T, F]``.
       targets: int32 ``[E, T]``.
-      complete: whether to take the effective rank of the nulls too, NaN otherwise.
+      complete: Whether to measure the effective rank of the nulls too; it is NaN
+        otherwise.
 
     Returns:
-      ``loss/held_out`` and ``accuracy/held_out``, ``[R, E]``, and every measure of
-      `signature` as ``[R, E, L, H]``; R counts the
-      `routers.signature.nulls.VARIANTS`, L the uses of the slot.
+      ``loss/held_out`` and ``accuracy/held_out`` as ``[R, E]``, and every measure of
+      `signature` as ``[R, E, L, H]``; R counts `routers.signature.nulls.VARIANTS`, and
+      L counts the uses of routers of the slot.
     """
 
     def on_sequence(
@@ -69,7 +71,7 @@ def measure(
 
 
 def accuracy(logits: Array, targets: Array) -> Array:
-    """Share of the known targets ``[B, T]`` that get the largest of ``logits``."""
+    """Share of the known targets ``[B, T]`` to which the largest logit belongs."""
     known = targets >= 0
     right = jnp.argmax(logits, axis=-1) == targets
     return jnp.sum(right & known) / jnp.maximum(jnp.sum(known), 1)

@@ -1,7 +1,7 @@
-"""How sublayers read what earlier ones wrote: the sum, or a router over depth.
+"""How sublayers read what earlier ones wrote: by a sum, or by a router over depth.
 
-Each form has the same two moves, ``read`` before a sublayer and ``write`` after it,
-and leaves what its router did in ``traces``, one entry for each use.
+Every form of the residual has the same two operations, ``read`` before a sublayer and
+``write`` after it, and reports what its routers did as ``traces``.
 """
 
 from collections.abc import Callable
@@ -20,9 +20,10 @@ class Trace(struct.PyTreeNode):
     """One use of a router.
 
     Attributes:
-      routing: ``[B, H, T, S]``; over depth ``[B, 1, sublayers, S]``, one row for each
-        sublayer that had a choice, weights averaged over tokens.
-      output: ``[B, T, D]``; over depth the last state read.
+      routing: How the router distributed its sources, weights ``[B, H, T, S]``. Over
+        depth ``[B, 1, sublayers, S]``, with one row for each sublayer that had more
+        than one source, averaged over tokens.
+      output: What the router returned, ``[B, T, D]``; over depth, the last state read.
     """
 
     routing: Routing
@@ -50,11 +51,11 @@ class ResidualSum:
 
 
 class RoutedDepth:
-    """A depth router reads from the embedding and every finished block's sum.
+    """A residual in which a depth router mixes the embedding and the sums of blocks.
 
-    With blocks of one sublayer the sources are all earlier outputs (the full form);
-    inside a longer block the running sum is one more source. A state never enters
-    twice.
+    With blocks of one sublayer, the sources are the embedding and all earlier outputs
+    (the full form). Inside a longer block, the block's running sum is one more source.
+    No state is a source twice.
     """
 
     def __init__(
@@ -68,11 +69,11 @@ class RoutedDepth:
         """Starts from the embedding ``[B, T, D]``.
 
         Args:
-          x: the embedding.
-          make: makes the router of one reading from ``width`` and ``name``.
-          knobs: of the depth slot.
-          block: sublayers whose outputs are summed into one source.
-          distance: of `depth_geometry`.
+          x: The embedding.
+          make: Makes the router of one reading, given ``width`` and ``name``.
+          knobs: Knobs of the depth slot.
+          block: Number of sublayers whose outputs are summed into one source.
+          distance: Kind of distance, see `depth_geometry`.
         """
         self._make, self._knobs, self._distance = make, knobs, distance
         self._block, self._written = block, 0
@@ -81,7 +82,7 @@ class RoutedDepth:
         self._last = x
 
     def read(self) -> Array:
-        """The routed mixture of all sources; the only source as it is."""
+        """The routed mixture of all sources; a single source is returned unrouted."""
         sources = self._sources
         if len(sources) == 1:
             return sources[0]
@@ -99,7 +100,7 @@ class RoutedDepth:
         return self._last
 
     def write(self, update: Array) -> None:
-        """Opens a new source at the start of a block, otherwise adds to the last."""
+        """Starts a new source at the start of a block, else adds to the last source."""
         if self._written % self._block == 0:
             self._sources.append(update.astype(self._last.dtype))
         else:
@@ -107,7 +108,7 @@ class RoutedDepth:
         self._written += 1
 
     def traces(self) -> list[Trace]:
-        """One trace: all readings as the rows of one matrix over sources."""
+        """One trace, with all readings as the rows of one matrix over sources."""
         most = self._routings[-1].weights.shape[-1]
 
         def padded(routing: Routing) -> Array:
@@ -122,7 +123,10 @@ class RoutedDepth:
         return [Trace(routing, self._last)]
 
     def geometry(self) -> Geometry:
-        """Which reading could see which source, ``[readings, S]``."""
+        """Geometry whose mask is true where a reading saw a source, ``[readings, S]``.
+
+        Distances are zero.
+        """
         seen = [routing.weights.shape[-1] for routing in self._routings]
         source = jnp.arange(seen[-1])[None]
         mask = source < jnp.asarray(seen)[:, None]
@@ -132,8 +136,9 @@ class RoutedDepth:
 class RoutedStreams:
     """Parallel residual streams that a router mixes before every sublayer.
 
-    Sublayers read a learned weighted mean of the streams and write to all of them
-    with learned gates; reading weights start unequal, or equal streams would stay so.
+    A sublayer reads a learned weighted mean of the streams and writes to each of them
+    through a learned gate. The reading weights start unequal, because streams that
+    start equal would otherwise stay equal.
     """
 
     def __init__(
@@ -147,11 +152,11 @@ class RoutedStreams:
         """Starts every stream from the embedding ``[B, T, D]``.
 
         Args:
-          x: the embedding.
-          make: makes the router of one mixing from ``width`` and ``name``.
-          knobs: of the depth slot.
-          streams: n.
-          parent: module that owns the reading weights and writing gates.
+          x: The embedding.
+          make: Makes the router of one mixing, given ``width`` and ``name``.
+          knobs: Knobs of the depth slot.
+          streams: n, number of streams.
+          parent: Module that owns the reading weights and writing gates.
         """
         self._make, self._knobs, self._parent = make, knobs, parent
         self._count, self._used = streams, 0
@@ -159,7 +164,7 @@ class RoutedStreams:
         self._traces: list[Trace] = []
 
     def read(self) -> Array:
-        """Mixes the streams, then takes this sublayer's weighted mean of them."""
+        """Mixes the streams and returns this sublayer's weighted mean of them."""
         batch, length, count, width = self._x.shape
         router = self._make(width=width, name=f"depth_{self._used}")
         flat = self._x.reshape(-1, count, width)
@@ -174,7 +179,7 @@ class RoutedStreams:
         return jnp.einsum("btnd,n->btd", self._x, share)
 
     def write(self, update: Array) -> None:
-        """Adds a sublayer's output to every stream through its gate."""
+        """Adds a sublayer's output to every stream, through the stream's gate."""
         gate = self._vector("stream_write", nn.initializers.ones)
         gated = update[:, :, None] * gate[None, None, :, None]
         self._x = self._x + gated.astype(self._x.dtype)
@@ -184,7 +189,7 @@ class RoutedStreams:
         return self._traces
 
     def geometry(self) -> Geometry:
-        """Of one mixing, ``[n, n]``."""
+        """Geometry of one mixing, ``[n, n]``."""
         return stream_geometry(self._count)
 
     def _vector(self, name: str, init: nn.initializers.Initializer) -> Array:

@@ -1,4 +1,4 @@
 """The machine: devices, processes, compile cache, signals.
 
-Does not belong here: anything that knows what a sweep is.
+What does not belong here: anything that knows what a sweep is.
 """

@@ -1,7 +1,7 @@
-"""Compiled programs are kept between launches, in JAX's own persistent cache.
+"""Keeps compiled programs between launches, in JAX's own persistent cache.
 
-A second launch of the same sweep, and one that goes on after a stop, reads them back
-instead of compiling. Entries are keyed by program, versions and device.
+A second launch of the same sweep, or one that resumes it, reads the programs back
+instead of compiling them. Entries are keyed by program, versions and device.
 """
 
 import contextlib
@@ -12,14 +12,15 @@ from pathlib import Path
 import jax
 
 SPARE_BYTES = 100e6
+"""Free disk space below which no cache is used."""
 
 
 def keep_compiled() -> None:
     """Turns the cache on, in ``$XDG_CACHE_HOME/onset`` or ``~/.cache/onset``.
 
-    A directory that the user gave in ``JAX_COMPILATION_CACHE_DIR`` wins. Without one
-    that can be written, on a disk with room, there is no cache, and nothing else
-    changes.
+    If the user has set ``JAX_COMPILATION_CACHE_DIR``, that directory is used instead.
+    If the default directory cannot be written or its disk is almost full, there is no
+    cache, and nothing else changes.
     """
     if jax.config.values["jax_compilation_cache_dir"] is None:
         home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
@@ -29,8 +30,8 @@ def keep_compiled() -> None:
         if not os.access(folder, os.W_OK | os.X_OK):
             return
         if shutil.disk_usage(folder).free < SPARE_BYTES:
-            return  # JAX would warn of every program it cannot write
+            return  # JAX would print a warning for every program it cannot write
         jax.config.update("jax_compilation_cache_dir", str(folder))
-    # Its defaults leave out programs that compile in less than a second.
+    # By default, JAX does not keep programs that compile in less than a second.
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)

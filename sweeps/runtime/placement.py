@@ -1,11 +1,12 @@
-"""Where members are computed: shards over devices, then vmap or turns inside each.
+"""Where members are computed: sharded over devices, then in passes on each device.
 
-Devices are a mesh of two axes, members x data: those along the second share every
-batch of the same members, which is of use where there are fewer members than devices
-or a batch does not fit one.
+The devices form a mesh with two axes, members x data. Devices along the data axis
+share every batch of the same members, which helps if there are fewer members than
+devices or if a batch does not fit on one device. A device computes its members in
+passes: the members of one pass together, by `vmap`, and the passes one after another.
 
-On a CPU every core becomes a device of its own: a small network keeps one core busy
-and cannot use two.
+On a CPU every core becomes a device of its own, because a small network keeps one core
+busy and cannot use two.
 """
 
 import contextlib
@@ -29,17 +30,17 @@ XLA_FLAGS = {
     "xla_cpu_multi_thread_eigen": "false",
     "xla_backend_optimization_level": "2",
 }
-"""What `claim_cores` sets."""
+"""Flags that `claim_cores` sets."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Placement:
-    """How members are laid out.
+    """Layout of members over devices.
 
     Attributes:
-      devices: in all.
-      width: members per device computed at once by vmap; the rest take turns.
-      data: devices that share every batch of their members.
+      devices: Number of devices in all.
+      width: Number of members in one pass; a device computes them at once, by `vmap`.
+      data: Number of devices that share every batch of their members.
     """
 
     devices: int
@@ -48,34 +49,36 @@ class Placement:
 
     @property
     def groups(self) -> int:
-        """Groups of devices, between which members are shared."""
+        """Number of groups of devices; each group has members of its own."""
         return self.devices // self.data
 
     def padded(self, members: int) -> int:
-        """The least number of rows that fills every group and every turn evenly."""
+        """The smallest number of rows that fills every pass of every group."""
         row = self.groups * self.width
         return -(-members // row) * row
 
 
 def cores() -> int:
-    """Cores that this process may use."""
+    """Number of cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1  # macOS
 
 
 def claim_cores(count: int | None = None) -> None:
-    """Asks for one single-threaded host device per core; before JAX's first use.
+    """Asks for one single-threaded host device per core, before JAX's first use.
 
-    Large products use cores that other devices leave idle all the same (jaxlib 0.10).
-    LLVM optimises at level 2: at XLA's own 3 the default sweep compiles in 5.9 s
-    instead of 4.7, and its steps take 3 to 5 % longer; other routers' as long.
+    Large matrix products still use cores that other devices leave idle (jaxlib 0.10).
+    LLVM optimises at level 2. At level 3, XLA's default, the default sweep takes 5.9 s
+    to compile instead of 4.7 s, and its steps take 3 to 5 % longer; the steps of other
+    routers take the same time.
 
-    Settings the user made in ``XLA_FLAGS`` win, and a process that has used JAX
-    already keeps its devices. Other platforms ignore all but the level.
+    Settings that the user made in ``XLA_FLAGS`` take precedence, and a process that has
+    already used JAX keeps its devices. Platforms other than the CPU ignore everything
+    but the level.
 
     Args:
-      count: of devices; one per core of this process by default.
+      count: Number of devices; by default, one per core of this process.
     """
     flags = os.environ.get("XLA_FLAGS", "")
     for name, value in XLA_FLAGS.items():
@@ -90,28 +93,34 @@ def claim_cores(count: int | None = None) -> None:
 def choose_placement(
     devices: int, width: int, members: int, data: int = 1
 ) -> Placement:
-    """Checks the asked placement against this machine.
+    """Checks the requested placement against this machine.
 
     Args:
-      devices: 0 for all.
-      width: 0 for 1, to be planned (`sweeps.engine.vmap_width`).
-      members: to place.
-      data: devices that share a batch.
+      devices: Number of devices, or 0 for all of them.
+      width: Number of members in one pass; 0 gives 1 for now, and leaves the choice to
+        `sweeps.engine.vmap_width`.
+      members: Number of members to place.
+      data: Number of devices that share a batch.
 
     Raises:
-      BadInput: more devices than there are, groups of ``data`` that do not come
-        out even, or a negative width.
+      BadInput: there are fewer devices, they cannot be divided into groups of ``data``,
+        or the width is negative.
     """
     present = jax.device_count()
     if not 0 <= devices <= present:
-        raise BadInput(f"sweep.devices={devices}: there are {present}")
+        raise BadInput(
+            f"sweep.devices={devices}: must be between 1 and {present}, the number of "
+            "devices present, or 0 for all of them"
+        )
     if jax.process_count() > 1 and devices not in (0, present):
         raise BadInput(
-            f"sweep.devices={devices}: {jax.process_count()} processes use all "
-            f"{present} devices (0)"
+            f"sweep.devices={devices}: must be 0 or {present}, because "
+            f"{jax.process_count()} processes use all {present} devices"
         )
     if width < 0:
-        raise BadInput(f"sweep.width={width}: at least 1, or 0 to have it chosen")
+        raise BadInput(
+            f"sweep.width={width}: must be at least 1, or 0 to have it chosen"
+        )
     used = devices or present
     if data < 1 or used % data:
         raise BadInput(
@@ -124,22 +133,27 @@ def choose_placement(
 
 
 def make_mesh(placement: Placement) -> Mesh:
-    """The devices of all processes, members x data."""
+    """Arranges the devices of all processes as members x data."""
     return mesh_of(jax.devices()[: placement.devices], placement.data)
 
 
 def mesh_of(devices: Sequence[Any], data: int = 1) -> Mesh:
-    """Devices, neighbours in one group of ``data``, over which members are sharded."""
+    """Arranges devices as members x data; ``data`` neighbouring ones form a group."""
     return Mesh(np.asarray(devices).reshape(-1, data), (MEMBERS, SHARES))
 
 
 def make_spread(
     placement: Placement, mesh: Mesh
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Spreads a function of one member over a padded stack of members.
+    """Makes the function that spreads a function of one member over all members.
+
+    Args:
+      placement: Layout of members over devices.
+      mesh: Its mesh.
 
     Returns:
-      ``spread(f)(of_members, shared)``: ``f(of_member, shared)`` for every row.
+      ``spread``, such that ``spread(f)(rows, shared)`` is ``f(row, shared)`` for every
+      row of a padded stack of members.
     """
 
     def spread(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -169,12 +183,12 @@ def place(mesh: Mesh, rows: Any) -> Any:
 
 
 def replicate(mesh: Mesh, shared: Any) -> Any:
-    """Puts what all members share on every device."""
+    """Puts on every device what all members share."""
     return _put(shared, NamedSharding(mesh, P()))
 
 
 def _put(tree: Any, sharding: NamedSharding) -> Any:
-    """The same values in every process, each keeping what its devices hold."""
+    """Puts on devices what every process holds whole; each fills its own devices."""
     if jax.process_count() == 1:
         return jax.device_put(tree, sharding)
 

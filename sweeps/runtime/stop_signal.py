@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: the current chunk is finished and saved, then the sweep ends."""
+"""Ctrl-C and SIGTERM: the sweep finishes and saves the current chunk, then ends."""
 
 import signal
 import threading
@@ -9,28 +9,32 @@ from sweeps.runtime.processes import any_process
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 STOPPED = 75
-"""Exit code of a sweep that was stopped: "try again" (EX_TEMPFAIL of sysexits.h)."""
+"""Exit code of an interrupted sweep: "try again" (EX_TEMPFAIL of sysexits.h)."""
 
 
 class Stopped(Exception):
-    """The sweep was asked to stop, and everything up to here is saved."""
+    """The sweep was asked to stop, and everything up to this point is saved."""
 
 
 class StopSignal:
-    """Notes a request to stop while it is open; a second Ctrl-C interrupts at once."""
+    """Records a request to stop; a second Ctrl-C interrupts at once.
+
+    Attributes:
+      requested: Whether this process was asked to stop.
+    """
 
     def __init__(self) -> None:
         self.requested = False
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> "StopSignal":
-        """Takes over the signals in the main thread; other threads cannot."""
+        """Installs the handlers; only the main thread can, so others leave them."""
         if threading.current_thread() is threading.main_thread():
             self._before = {one: signal.signal(one, self._note) for one in SIGNALS}
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Gives the signals back to their former handlers."""
+        """Restores the former handlers."""
         for one, handler in self._before.items():
             signal.signal(one, handler)
 
@@ -40,7 +44,9 @@ class StopSignal:
         self.requested = True
 
     def check(self) -> None:
-        """Ends the sweep if any process was asked to stop; all call it together.
+        """Ends the sweep if any process was asked to stop.
+
+        All processes must call this together.
 
         Raises:
           Stopped: a process was asked to stop.

@@ -1,4 +1,4 @@
-"""What is on disk: the work directory, the journal, atomic files.
+"""What is on disk: the work directory, its manifest, the journal, atomic writing.
 
-Does not belong here: the content of what is written.
+What does not belong here: the content of the tables and figures that are written.
 """

@@ -1,4 +1,8 @@
-"""Writing files atomically: a reader sees the old file or the new one, whole."""
+"""The files of a work directory: their names, and how they are written.
+
+Files are written atomically: a reader sees either the old file or the new one, never a
+part of it.
+"""
 
 import json
 import os
@@ -7,6 +11,13 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+
+MANIFEST = "manifest.json"
+SUMMARY = "onset.json"
+METRICS = "metrics.parquet"
+FIGURES = "figures"
+CHECKPOINT = "checkpoints/final"
+JOURNAL = "checkpoints"
 
 
 def write_json(path: Path, content: Any) -> None:
@@ -17,7 +28,7 @@ def write_json(path: Path, content: Any) -> None:
 
 
 def write_parquet(path: Path, table: pa.Table) -> None:
-    """Writes a Parquet file atomically, strings dictionary-encoded."""
+    """Writes a Parquet file atomically, with strings encoded by dictionary."""
     temporary = path.with_name(f".{path.name}.tmp")
     pq.write_table(table, temporary, compression="zstd")
     os.replace(temporary, path)

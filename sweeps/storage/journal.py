@@ -1,13 +1,14 @@
-"""What a sweep under way has on disk, so that it can go on exactly where it was.
+"""The journal of a sweep in progress, from which it resumes exactly where it stopped.
 
-At every chunk's end a turn's measurement goes into a file of its own, and the states
-of its members into an Orbax checkpoint that a thread writes while the next chunk
-trains. The measurement also holds a checksum of the states. A turn goes on from its
-newest point whose checkpoint and whose measurements, its own and all before, are
-whole; a damaged one is named and the one before is taken.
+At the end of every chunk, the measurement of the wave in training is written to a file
+of its own, and the states of its members to an Orbax checkpoint. A thread writes the
+checkpoint while the next chunk trains. The file of the measurement also holds a
+checksum of the states. A wave resumes from the newest point whose checkpoint is intact
+and whose measurements, up to and including its own, are intact. A damaged point is
+reported, and the one before it is used.
 
-    WORKDIR/checkpoints/turn-0000/0003.npz    the measurement at point 3
-    WORKDIR/checkpoints/turn-0000/0003/       the states there
+    WORKDIR/checkpoints/wave-0000/0003.npz    the measurement at point 3
+    WORKDIR/checkpoints/wave-0000/0003/       the states at point 3
 """
 
 import dataclasses
@@ -22,24 +23,25 @@ import jax
 import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
 
-from sweeps.inference.criterion import Snapshot
+from sweeps.inference.snapshot import Snapshot
 from sweeps.runtime.processes import is_first
 from train.checkpoint import Saving, checksum, load, save_async
 
 KEPT = 2
-"""Newest checkpoints that stay while a turn trains."""
+"""Number of checkpoints, the newest ones, that are kept while a wave trains."""
 PATIENCE = 5.0
-"""Seconds after which a save under way is looked at."""
+"""Seconds to wait for a save before checking whether its folder still exists."""
 TABLES = ("layers", "model", "spread")
+"""Fields of a `Snapshot` that hold one array for each measure."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Saved:
-    """Where a turn goes on.
+    """A point from which a wave can resume.
 
     Attributes:
-      states: at the last of the snapshots, placed as asked.
-      snapshots: all so far, step 0 first.
+      states: States of the members at the last snapshot, on the devices asked for.
+      snapshots: All snapshots up to this point, step 0 first.
     """
 
     states: Any
@@ -47,45 +49,47 @@ class Saved:
 
 
 class Journal:
-    """Of one sweep; its turns are numbered from 0.
+    """The journal of one sweep.
 
-    Every process calls every method; the first one alone writes measurements.
+    Every process calls every method, but only the first one writes measurements.
+
+    Attributes:
+      restored: Number of member-steps that were read back and not trained again.
     """
 
     def __init__(self, folder: Path, warn: Callable[[str], None]) -> None:
-        """Takes up what is there.
+        """Opens a journal, new or with the points of an interrupted sweep.
 
         Args:
-          folder: made if missing.
-          warn: called with one line about a damaged file.
+          folder: Folder of the journal, created if missing.
+          warn: Called with one line about every damaged point.
         """
         self._folder, self._warn = folder, warn
         self._saving: Saving | None = None
         self.restored = 0
-        """Member-steps that did not have to be trained again."""
         folder.mkdir(parents=True, exist_ok=True)
 
-    def newest(self, turn: int, like: Any) -> Saved | None:
-        """The newest whole point of a turn, or None.
+    def newest(self, wave: int, like: Any) -> Saved | None:
+        """The newest intact point of a wave, or None.
 
         Args:
-          turn: its number.
-          like: states with the shapes, dtypes and shardings wanted.
+          wave: Number of the wave.
+          like: States with the shapes, dtypes and shardings wanted.
         """
-        folder = self._of(turn)
+        folder = self._wave_folder(wave)
         points = sorted((int(path.stem) for path in folder.glob("*.npz")), reverse=True)
         for point in points:
-            # An unfinished save has no folder of its final name and is no damage.
-            if not _states(folder, point).is_dir():
+            # An unfinished save does not have its final name yet; that is no damage.
+            if not _states_folder(folder, point).is_dir():
                 continue
             try:
                 saved = self._read(folder, point, like)
-            # Whatever a damaged file makes its reader raise.
+            # The readers of damaged files may raise anything.
             except Exception as error:
                 reason = (str(error).splitlines() or [type(error).__name__])[0]
                 self._warn(
-                    f"{_states(folder, point)} is damaged ({reason[:120]}); "
-                    "going on from the one before"
+                    f"{_states_folder(folder, point)} is damaged ({reason[:120]}); "
+                    "resuming from the checkpoint before it"
                 )
                 continue
             last = saved.snapshots[-1]
@@ -93,61 +97,61 @@ class Journal:
             return saved
         return None
 
-    def add(self, turn: int, point: int, states: Any, snapshot: Snapshot) -> None:
+    def add(self, wave: int, point: int, states: Any, snapshot: Snapshot) -> None:
         """Saves a point; returns before its states are on disk.
 
         Args:
-          turn: its number.
-          point: number of the measurement, 0 before training.
-          states: may be donated afterwards.
-          snapshot: the measurement.
+          wave: Number of the wave.
+          point: Number of the measurement, 0 before training.
+          states: States of the members; they may be donated afterwards.
+          snapshot: The measurement.
 
         Raises:
           OSError: the save before this one, or this measurement, could not be written.
         """
         self.wait()
-        folder = self._of(turn)
+        folder = self._wave_folder(wave)
         folder.mkdir(exist_ok=True)
         checked = np.asarray(checksum(states))
         if is_first():
             rows = len(states.step)
             _write_snapshot(folder / f"{point:04d}.npz", snapshot, rows, checked)
             for old in range(point - KEPT + 1):
-                shutil.rmtree(_states(folder, old), ignore_errors=True)
-        self._saving = save_async(_states(folder, point), states)
+                shutil.rmtree(_states_folder(folder, old), ignore_errors=True)
+        self._saving = save_async(_states_folder(folder, point), states)
 
     def wait(self) -> None:
-        """Returns when all is on disk.
+        """Waits until everything is on disk.
 
         Raises:
-          OSError: it could not be written.
+          OSError: something could not be written.
         """
         saving, self._saving = self._saving, None
         while saving is not None:
             asked = time.monotonic()
             try:
                 saving.result(timeout=PATIENCE)
-            # Orbax passes on errors of several libraries; all mean the same here.
+            # Orbax raises errors of several libraries; here they all mean the same.
             except Exception as error:
                 waiting = time.monotonic() - asked >= PATIENCE
-                # Without its folder Orbax waits for minutes.
+                # If the folder is gone, Orbax would keep waiting for minutes.
                 if waiting and self._folder.is_dir():
                     continue
-                reason = (str(error).splitlines() or ["its folder is gone"])[0]
+                reason = (str(error).splitlines() or ["the folder is gone"])[0]
                 raise OSError(
                     f"a checkpoint could not be written to {self._folder}: {reason}"
                 ) from error
             return
 
     def clear(self) -> None:
-        """Removes all turns, of a sweep whose results are complete."""
+        """Removes all waves, once the results of the sweep are complete."""
         self.wait()
         if is_first():
-            for folder in self._folder.glob("turn-*"):
+            for folder in self._folder.glob("wave-*"):
                 shutil.rmtree(folder)
 
-    def _of(self, turn: int) -> Path:
-        return self._folder / f"turn-{turn:04d}"
+    def _wave_folder(self, wave: int) -> Path:
+        return self._folder / f"wave-{wave:04d}"
 
     def _read(self, folder: Path, point: int, like: Any) -> Saved:
         read = [
@@ -155,18 +159,21 @@ class Journal:
         ]
         snapshots = [snapshot for snapshot, _ in read]
         rows, checked = read[-1][1]
-        states = load(_states(folder, point), _with_rows(like, rows))
+        states = load(_states_folder(folder, point), _with_rows(like, rows))
         if (np.asarray(checksum(states)) != checked).any():
             raise ValueError("its checksum does not match")
         return Saved(_laid_out(states, like, len(snapshots[-1].diverged)), snapshots)
 
 
-def _states(folder: Path, point: int) -> Path:
+def _states_folder(folder: Path, point: int) -> Path:
     return folder / f"{point:04d}"
 
 
 def _with_rows(like: Any, rows: int) -> Any:
-    """The same with other rows, which may not divide among the devices."""
+    """The shapes of ``like`` with another number of rows.
+
+    Another number may not divide evenly among the devices, so the rows are replicated.
+    """
 
     def of_leaf(leaf: Any) -> jax.ShapeDtypeStruct:
         sharding = leaf.sharding
@@ -180,7 +187,7 @@ def _with_rows(like: Any, rows: int) -> Any:
 
 
 def _laid_out(states: Any, like: Any, members: int) -> Any:
-    """States of members as this machine's devices want them, rows padded anew."""
+    """Pads the members' states to the rows of ``like`` and shards them like it."""
     shapes = [jax.tree.map(lambda leaf: leaf.shape, tree) for tree in (states, like)]
     if shapes[0] == shapes[1]:
         return states
@@ -197,7 +204,7 @@ def _laid_out(states: Any, like: Any, members: int) -> Any:
 def _write_snapshot(
     path: Path, snapshot: Snapshot, rows: int, checked: np.ndarray
 ) -> None:
-    """Writes a measurement atomically; it is on disk before it has its name."""
+    """Writes a measurement atomically; it gets its name once it is on disk."""
     arrays = {
         f"{table}:{name}": values
         for table in TABLES
@@ -220,8 +227,11 @@ def _write_snapshot(
 
 
 def _read_snapshot(path: Path) -> tuple[Snapshot, tuple[int, np.ndarray]]:
-    """A measurement, rows and checksum of the states there; zip checks its bits."""
-    # NumPy does not close what it opened and found damaged.
+    """Reads a measurement, with the number of rows and the checksum of its states.
+
+    The zip format has checksums of its own, so damaged bits of the measurement raise.
+    """
+    # NumPy leaves a file open if it finds it damaged.
     with path.open("rb") as opened, np.load(opened) as file:
         arrays = {name: file[name] for name in file.files}
     tables: dict[str, dict[str, np.ndarray]] = {table: {} for table in TABLES}

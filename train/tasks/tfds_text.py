@@ -1,12 +1,13 @@
-"""The text of a TensorFlow Datasets data set, by name.
+"""Reads the text of a TensorFlow Datasets (TFDS) data set, given its name.
 
-``tfds:NAME`` is anything TFDS itself understands (``imdb_reviews``,
-``lm1b:1.1.0``), ``tfds:NAME#SPLIT`` a part of it, slices included
-(``tfds:lm1b#train[:1%]``); the training split by default. Of several texts, as title
-and article, the longer one is read. The documents are joined by newlines, in the order
-TFDS shuffled them into. Data sets whose code needs TensorFlow are refused.
+A name is anything that TFDS itself understands, such as ``imdb_reviews`` or
+``lm1b:1.1.0``. ``NAME#SPLIT`` selects a part of the data set, which may be a slice
+(``lm1b#train[:1%]``); by default the training split is read. If the data set has
+several text features, for example a title and an article, the one with more text is
+read. The documents are joined by newlines, in the order into which TFDS shuffled them.
+Data sets whose code needs TensorFlow are refused.
 
-Importing this file imports TFDS, which takes a second.
+Importing this module imports TFDS, which takes a second.
 """
 
 import os
@@ -17,25 +18,27 @@ from typing import Any
 import tensorflow_datasets as tfds
 
 from train.tasks.byte_text import MOST_BYTES
-from train.tasks.text import DATASET
 from train.tasks.text_builder import quiet_log
 
-PATIENCE = 10.0  # seconds
-HEAD = 100  # rows that decide which of several texts is read
+PATIENCE = 10.0
+"""Seconds to wait for an answer from the data set's server."""
+HEAD = 100
+"""Number of rows that decide which of several text features is read."""
 
 
-def read_dataset(source: str, data_dir: str = "") -> bytes:
+def read_dataset(name: str, data_dir: str = "") -> bytes:
     """Reads the text of a data set, downloading it if TFDS does not have it yet.
 
     Args:
-      source: ``tfds:NAME`` or ``tfds:NAME#SPLIT``.
-      data_dir: TFDS's data directory; "" is its own default.
+      name: ``NAME`` or ``NAME#SPLIT``.
+      data_dir: Data directory of TFDS; "" is TFDS's own default.
 
     Raises:
-      ValueError: no such data set, split or text feature, no network, or a package is
-        missing; one line that names the source.
+      ValueError: there is no such data set, split or text feature, the network cannot
+        be reached, or a package is missing; the message is one line that gives the
+        reason and leaves it to the caller to name the data set.
     """
-    name, _, split = source.removeprefix(DATASET).partition("#")
+    name, _, split = name.partition("#")
     try:
         with quiet_log():
             builder = tfds.builder(
@@ -49,15 +52,15 @@ def read_dataset(source: str, data_dir: str = "") -> bytes:
             builder.download_and_prepare()
             rows = builder.as_data_source(split=split or "train")
             return _join(rows, texts)
-    except Exception as error:  # whatever the code of any data set may raise
-        raise ValueError(f"task.text={source}: {_reason(error)}") from None
+    except Exception as error:  # the code of a data set may raise anything
+        raise ValueError(_reason(error)) from None
 
 
 def text_features(features: Any) -> list[str]:
     """Names of the features that are plain text.
 
     Raises:
-      ValueError: there is none; the message lists what there is.
+      ValueError: no feature is plain text; the message lists the features.
     """
     texts = [
         name
@@ -70,30 +73,34 @@ def text_features(features: Any) -> list[str]:
 
 
 def _join(rows: Any, texts: list[str]) -> bytes:
-    """The documents of the feature that has most text in the first rows."""
+    """Joins the documents of the feature that has the most text in the first rows."""
     head = [rows[i] for i in range(min(len(rows), HEAD))]
     feature = max(texts, key=lambda name: sum(len(row[name]) for row in head))
     documents, size = [], 0
     for row in rows:
         document = row[feature]
-        # Stored text is bytes; fake data of `tfds.testing.mock_data` is not.
+        # Stored text is bytes, but `tfds.testing.mock_data` gives strings.
         documents.append(document if isinstance(document, bytes) else document.encode())
         size += len(documents[-1]) + 1
         if size > MOST_BYTES:
             raise ValueError(
-                f"more than {MOST_BYTES:,} bytes; take a part, as in #train[:1%]"
+                f"more than {MOST_BYTES:,} bytes; read a part, as in #train[:1%]"
             )
     return b"\n".join(documents)
 
 
 def _require_network(builder: Any) -> None:
-    """Asks a source of the data set for its head: TFDS would try for 3 minutes."""
+    """Sends one request to the data set's server; TFDS itself would try for 3 minutes.
+
+    Raises:
+      ConnectionError: the server does not answer.
+    """
     for url in list(builder.url_infos or {})[:1]:
         request = urllib.request.Request(url, method="HEAD")
         try:
             urllib.request.urlopen(request, timeout=PATIENCE).close()
         except urllib.error.HTTPError:
-            return  # an answer, if not the one a browser would get
+            return  # the server answered, even if a browser would get another answer
         except (OSError, ValueError) as error:
             raise ConnectionError(
                 f"not prepared in {builder.data_dir} and cannot be downloaded "
@@ -102,7 +109,7 @@ def _require_network(builder: Any) -> None:
 
 
 def _reason(error: Exception) -> str:
-    """One line on why a data set cannot be read."""
+    """The reason why a data set cannot be read, in one line."""
     if isinstance(error, ImportError):
         needs = (error.name or str(error)).split(".")[0]
         return f"this data set needs {needs}, which is not installed"

@@ -96,7 +96,7 @@ def test_too_much_text_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tfds_text, "MOST_BYTES", 100)
-    with pytest.raises(ValueError, match=r"more than 100 bytes; take a part"):
+    with pytest.raises(ValueError, match=r"more than 100 bytes; read a part"):
         read_bytes("tfds:onset_sayings", str(tmp_path))
 
 
