@@ -60,8 +60,7 @@ class Request:
     Attributes:
       config: The config as it was given.
       experiment: The experiment that it describes.
-      placement: Layout of members over devices; a width of 0 in the config is not yet
-        chosen in it.
+      placement: Layout of members over devices, before its width is chosen.
       fingerprint: What identifies the sweep.
       workdir: Its work directory, held against other launches.
       console: Where progress and findings are printed.
@@ -134,17 +133,9 @@ def admit(
 ) -> tuple[Request, bool]:
     """Checks every setting and claims the work directory, before anything is computed.
 
-    Args:
-      config: Every key of ``configs/default.py``.
-      workdir: Directory to claim.
-      console: For progress.
-      held: Keeps the directory until it is closed.
-
     Returns:
-      The request, and whether the directory already holds the complete sweep.
-
-    Raises:
-      BadInput: this process or another one refuses.
+      The request, and whether the directory already holds the complete sweep. The
+      directory is claimed until ``held`` is closed.
     """
     refused, complete = "", False
     try:
@@ -191,10 +182,8 @@ def prepare(request: Request) -> Prepared:
         console.print(f"placement: {why}", highlight=False)
     barrier("placed")
     if is_first():
-        layout = dataclasses.asdict(placement)
-        write_manifest(
-            workdir, config, request.fingerprint, complete=False, placement=layout
-        )
+        placed, mark = dataclasses.asdict(placement), request.fingerprint
+        write_manifest(workdir, config, mark, complete=False, placement=placed)
     with console.status("compiling"):
         compiled = compile_sweep(request.experiment, placement)
         cost = estimate_cost(compiled)
@@ -211,8 +200,6 @@ def prepare(request: Request) -> Prepared:
 
 def train(request: Request, prepared: Prepared) -> tuple[Trained, float]:
     """Trains all members under a progress bar.
-
-    Every snapshot also goes to the tracker, and a request to stop is honoured there.
 
     Returns:
       The trained members and the seconds that training took.
