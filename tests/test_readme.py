@@ -49,7 +49,6 @@ SWEEPS = [c for c in commands() if "sweep" in c]
 def test_every_command_of_the_readme_is_known() -> None:
     others = [c for c in commands() if c not in SWEEPS]
     assert others == [
-        "make test",
         ".venv/bin/onset compare runs/length_32 runs/length_64 runs/length_128 "
         "--over=train.length",
         ".venv/bin/onset check rwkv4",
@@ -60,10 +59,11 @@ def test_every_command_of_the_readme_is_known() -> None:
         ".venv/bin/pip install -e '.[parity]'",
         ".venv/bin/onset bench --config=configs/attention.py",
         ".venv/bin/onset bench --what=mixing --config=configs/rwkv4.py",
+        "make test",
     ]
-    # bench needs PyTorch and plan libtpu, extras; test_bench_sweep, test_bench_mixing
-    # and test_plan run what does not. check rwkv4 is test_contract's, by another door,
-    # and compare is test_compare's, on sweeps of its own.
+    # bench needs PyTorch and plan needs libtpu, which are extras; the tests in
+    # sweeps/bench and sweeps/clusters run what does not. test_contract checks rwkv4,
+    # and test_comparison compares sweeps of its own.
     assert {"bench", "check", "compare", "plan"} <= set(COMMANDS)
 
 
@@ -93,6 +93,13 @@ def test_sweeps_of_the_readme_run(
     assert (tmp_path / "sweep" / "onset.json").exists()
 
 
-@pytest.mark.parametrize("path", re.findall(r"\]\(([\w/.]+)\)", README))
-def test_links_lead_somewhere(path: str) -> None:
-    assert (ROOT / path).exists()
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md"])
+def test_links_and_named_files_lead_somewhere(page: str) -> None:
+    text = (ROOT / page).read_text()
+    links = re.findall(r"\]\(([\w/.]+)\)", text)
+    named = re.findall(r"`((?:configs|docs|routers|sweeps|tests|train)/[\w/.]*)`", text)
+    for path in (*links, *named):
+        assert (ROOT / path).exists(), path
+    for anchor in re.findall(r"\]\(#([\w-]+)\)", text):
+        titles = re.findall(r"^#+ (.+)$", text, flags=re.MULTILINE)
+        assert anchor in {title.lower().replace(" ", "-") for title in titles}
