@@ -1,4 +1,4 @@
-"""onset bench: times training against what it replaces, in turn and in one run.
+"""onset bench: times training against what it replaces, alternately in one run.
 
     onset bench --config=configs/attention.py [--members=16] [--steps=20]
     onset bench --config=configs/attention.py --members=16,64,256 --figure=FILE.png
