@@ -1,7 +1,8 @@
 """How sublayers read what earlier ones wrote: by a sum, or by a router over depth.
 
 Every form of the residual has the same two operations, ``read`` before a sublayer and
-``write`` after it, and reports what its routers did as ``traces``.
+``write`` after it. Those with a router also report what it did, as ``traces`` on a
+``geometry``.
 """
 
 from collections.abc import Callable
@@ -44,10 +45,6 @@ class ResidualSum:
     def write(self, update: Array) -> None:
         """Adds a sublayer's output."""
         self._x = self._x + update.astype(self._x.dtype)
-
-    def traces(self) -> list[Trace]:
-        """A sum routes nothing."""
-        return []
 
 
 class RoutedDepth:

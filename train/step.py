@@ -12,6 +12,7 @@ from routers.base import Array, Geometry
 from train.backbone import Backbone, total_cross_entropy
 
 ALIVE = -1
+"""Value of `TrainState.diverged` as long as a member has not diverged."""
 SHARES = "data"
 """Mesh axis whose devices share every batch of a member."""
 
@@ -35,7 +36,7 @@ class OptimizerConfig:
 
 @dataclasses.dataclass(frozen=True)
 class TrainSpec:
-    """What is fixed when training is compiled; everything else is traced.
+    """Everything that is fixed when training is compiled; the rest is traced.
 
     Attributes:
       model: The network around the routers.
@@ -72,7 +73,7 @@ class Member(struct.PyTreeNode):
 
 
 class TrainState(struct.PyTreeNode):
-    """What a training step advances.
+    """The state that a training step advances.
 
     Attributes:
       params: Parameter tree.
@@ -139,7 +140,8 @@ def train_step(
         total, learned = total_cross_entropy(logits, targets)
         return total / jnp.maximum(_over_shares(learned, shares), 1)
 
-    # Shares of the mean, so that their sum is exact where some targets are ignored.
+    # Each device computes its share of the mean, so that the sum over the devices is
+    # exact even if some targets are ignored.
     share = jax.value_and_grad(loss_of)(state.params)
     loss, gradient = _over_shares(share, shares)
     optimizer = make_optimizer(spec.optimizer)

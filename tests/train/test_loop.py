@@ -13,7 +13,7 @@ from routers import Attention, neutral_knobs
 from sweeps.runtime.placement import Placement, make_mesh, make_spread, place, replicate
 from train.backbone import Backbone, BackboneConfig, cross_entropy
 from train.loop import DATA, EVALUATION, INIT, Loop, seed_keys, stream_key
-from train.step import ALIVE, Member, OptimizerConfig, TrainState, make_optimizer
+from train.step import ALIVE, Member, OptimizerConfig, TrainSpec, TrainState
 from train.tasks.bigram_backcopy import (
     BigramBackcopy,
     dirichlet_statistics,
@@ -47,9 +47,13 @@ def make_loop(placement: Placement, steps: int = STEPS) -> Loop:
         BackboneConfig(outputs=9, length=12, width=16, layers=2),
         functools.partial(Attention),
     )
-    spread = make_spread(placement, make_mesh(placement))
-    optimizer, shares = make_optimizer(OptimizerConfig()), placement.data
-    return Loop(model, optimizer, 0, steps, BATCH, spread, shares=shares)
+    spec = TrainSpec(model, OptimizerConfig(), steps, BATCH, shares=placement.data)
+    return Loop(spec, make_spread(placement, make_mesh(placement)))
+
+
+def with_router(loop: Loop, router: type[Attention]) -> Loop:
+    model = Backbone(loop.spec.model.config, functools.partial(router))
+    return dataclasses.replace(loop, spec=dataclasses.replace(loop.spec, model=model))
 
 
 def streams(count: int = 1) -> jax.Array:
@@ -148,9 +152,7 @@ def test_one_trace_serves_every_value_seed_and_table() -> None:
             tally.count += 1
             return super().project(x)
 
-    base = make_loop(Placement(1, 1))
-    model = Backbone(base.model.config, functools.partial(Counted))
-    loop = dataclasses.replace(base, model=model)
+    loop = with_router(make_loop(Placement(1, 1)), Counted)
     init, chunk = jax.jit(loop.init), jax.jit(loop.chunk)
     members, task = make_members(BRAKES, SEEDS), make_task()
     state = init(members, task)
@@ -189,9 +191,7 @@ def test_training_never_pays_for_routing() -> None:
 
     costs = []
     for router in (Attention, Blind):
-        base = make_loop(Placement(1, 1))
-        model = Backbone(base.model.config, functools.partial(router))
-        loop = dataclasses.replace(base, model=model)
+        loop = with_router(make_loop(Placement(1, 1)), router)
         members, task = make_members(BRAKES, SEEDS), make_task()
         state = jax.eval_shape(loop.init, members, task)
         arguments = (state, members, task, streams(), jnp.int32(0))

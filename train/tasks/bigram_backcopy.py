@@ -1,14 +1,16 @@
-"""Bigram-Backcopy: a sequence that is either a bigram step or a copy from two back.
+"""Bigram-Backcopy: every symbol is either a bigram step or a copy from two back.
 
-A sequence starts with ``<s>``. The first symbol comes from the unigram distribution
-without triggers; after an ordinary symbol ``x_t`` the next comes from its row of a
-bigram table; after a *trigger* it is a copy of ``x_{t-1}``, so two triggers never
-adjoin. On all queries but triggers attention has nothing to add and may park.
+A sequence starts with ``<s>``. The first symbol after it is drawn from the unigram
+distribution without triggers. After an ordinary symbol ``x_t``, the next symbol is
+drawn from the row of ``x_t`` in a bigram table. After a *trigger* ``x_t``, the next
+symbol is a copy of ``x_{t-1}``, so two triggers are never adjacent. For a query that is
+not a trigger, attention has nothing to add, and its weight may collect on a sink.
 
-From Guo et al. 2024, Active-Dormant Attention Heads (arXiv 2410.13835). Two sources
-of the statistics: a real text (characters, triggers the most frequent ones) and a
-random table with Dirichlet rows. ``trigger_mass`` rescales every row so that its
-triggers sum to it; 0 keeps the table's own share.
+The task is from Guo et al. 2024, Active-Dormant Attention Heads (arXiv 2410.13835).
+Its statistics come either from a real text, whose symbols are characters and whose
+triggers are the most frequent ones, or from a random table with Dirichlet rows.
+``trigger_mass`` rescales every row so that the probabilities of its triggers sum to
+this value; 0 keeps the table as it is.
 """
 
 from collections import Counter
@@ -25,13 +27,13 @@ from train.tasks import check_length
 class BigramBackcopy(struct.PyTreeNode):
     """The task as traced arrays: another table of the same size never recompiles.
 
-    Symbols 0 … k-1 are the triggers, V-1 is ``<s>``.
+    Symbols 0 to k-1 are the triggers, and symbol V-1 is ``<s>``.
 
     Attributes:
-      first: cumulative unigram without triggers, float32 ``[V - 1]``.
-      rows: cumulative bigram table, float32 ``[V - 1, V - 1]``.
-      triggers: k, static.
-      length: T, static.
+      first: Cumulative unigram distribution without triggers, float32 ``[V - 1]``.
+      rows: Cumulative distributions of the bigram table, float32 ``[V - 1, V - 1]``.
+      triggers: k, number of triggers; static.
+      length: T, number of positions of a sequence; static.
     """
 
     first: Array
@@ -41,7 +43,7 @@ class BigramBackcopy(struct.PyTreeNode):
 
     @property
     def outputs(self) -> int:
-        """V, symbols including ``<s>``."""
+        """V, number of symbols including ``<s>``."""
         return self.first.shape[0] + 1
 
     def geometry(self) -> Geometry:
@@ -53,7 +55,7 @@ class BigramBackcopy(struct.PyTreeNode):
 
         Args:
           key: PRNG key.
-          batch: B, how many.
+          batch: B, number of sequences.
 
         Returns:
           Tokens and next tokens, int32 ``[B, T]`` each.
@@ -75,12 +77,12 @@ class BigramBackcopy(struct.PyTreeNode):
         return sequence[:, :-1], sequence[:, 1:]
 
     def held_out(self, key: Array, batch: int) -> tuple[Array, Array]:
-        """Fresh sequences: a stream of its own is never trained on."""
+        """Draws fresh sequences; keys of the evaluation stream are never trained on."""
         return self.sample(key, batch)
 
 
 def invert(cumulative: Array, u: Array) -> Array:
-    """Inverse of cumulative distributions ``[..., V]`` at ``u [B]``, int32 ``[B]``."""
+    """Inverts cumulative distributions ``[..., V]`` at ``u [B]``, to int32 ``[B]``."""
     table = jnp.broadcast_to(cumulative, (*u.shape, cumulative.shape[-1]))
     index = jnp.sum(table <= u[:, None], axis=-1)
     return jnp.minimum(index, table.shape[-1] - 1).astype(jnp.int32)
@@ -97,26 +99,26 @@ def from_counts(
     """Builds the task from statistics whose first symbols are the triggers.
 
     Args:
-      table: non-negative ``[V - 1, V - 1]``, counts or probabilities; a row of
-        zeros falls back to the unigram.
-      unigram: non-negative ``[V - 1]``.
-      triggers: k.
-      trigger_mass: share of the triggers in every row, in [0, 1); 0 keeps the
-        table's own.
-      length: T.
+      table: Bigram counts or probabilities, not negative, ``[V - 1, V - 1]``; a row of
+        zeros is replaced by the unigram.
+      unigram: Counts or probabilities of the symbols, not negative, ``[V - 1]``.
+      triggers: k, number of triggers.
+      trigger_mass: Share of the triggers in every row, in [0, 1); 0 keeps the shares
+        of the table.
+      length: T, number of positions of a sequence.
 
     Raises:
-      ValueError: sizes or shares out of range; the message names the setting.
+      ValueError: a size or share is out of range; the message names the setting.
     """
     symbols = len(unigram)
     check_length(length)
     if not 1 <= triggers < symbols:
         raise ValueError(
-            f"task.triggers={triggers}: between 1 and {symbols - 1}, one fewer than "
-            f"the {symbols} symbols"
+            f"task.triggers={triggers}: must be between 1 and {symbols - 1}, one fewer "
+            f"than the {symbols} symbols"
         )
     if not 0 <= trigger_mass < 1:
-        raise ValueError(f"task.trigger_mass={trigger_mass}: in [0, 1)")
+        raise ValueError(f"task.trigger_mass={trigger_mass}: must be in [0, 1)")
     rows = np.where(table.sum(1, keepdims=True) > 0, table, unigram).astype(np.float64)
     rows /= rows.sum(1, keepdims=True)
     if trigger_mass:
@@ -136,7 +138,7 @@ def from_counts(
 def _with_trigger_mass(
     rows: np.ndarray, unigram: np.ndarray, triggers: int, mass: float
 ) -> np.ndarray:
-    """Rescales triggers and the rest of every row to ``mass`` and ``1 - mass``."""
+    """Rescales the triggers of every row to ``mass``, its other symbols to the rest."""
     parts = []
     for part, share in ((slice(triggers), mass), (slice(triggers, None), 1 - mass)):
         total = rows[:, part].sum(1, keepdims=True)
@@ -150,11 +152,11 @@ def _with_trigger_mass(
 def dirichlet_statistics(
     symbols: int, concentration: float, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """A random bigram table with Dirichlet rows and its uniform unigram."""
+    """Draws a bigram table with Dirichlet rows; its unigram is uniform."""
     if symbols < 2:
-        raise ValueError(f"task.symbols={symbols}: at least 2")
+        raise ValueError(f"task.symbols={symbols}: must be at least 2")
     if concentration <= 0:
-        raise ValueError(f"task.concentration={concentration}: greater than 0")
+        raise ValueError(f"task.concentration={concentration}: must be greater than 0")
     generator = np.random.default_rng(seed)
     table = generator.dirichlet(np.full(symbols, concentration), size=symbols)
     return table, np.full(symbols, 1 / symbols)
@@ -163,25 +165,25 @@ def dirichlet_statistics(
 def text_statistics(
     text: str, symbols: int, triggers: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Character bigram counts of a text, most frequent characters first.
+    """Counts the character bigrams of a text, the most frequent characters first.
 
     Args:
-      text: any; characters beyond the ``symbols`` most frequent are left out,
-        together with the bigrams that touch them.
-      symbols: the largest alphabet.
-      triggers: k, for the error message only.
+      text: Any text; all but its ``symbols`` most frequent characters are left out,
+        together with the bigrams that contain them.
+      symbols: Largest number of characters to count.
+      triggers: k, number of triggers that the task will have.
 
     Returns:
-      Bigram counts ``[n, n]`` and unigram counts ``[n]``, ``n <= symbols``.
+      Bigram counts ``[n, n]`` and unigram counts ``[n]``, with ``n <= symbols``.
 
     Raises:
-      ValueError: the text has too few symbols.
+      ValueError: the text has too few different symbols for the triggers.
     """
     ranked = sorted(Counter(text).items(), key=lambda item: (-item[1], item[0]))
     alphabet = [character for character, _ in ranked[:symbols]]
     if len(alphabet) <= triggers:
         raise ValueError(
-            f"task.text has {len(alphabet)} different symbols; task.triggers="
+            f"task.text: has {len(alphabet)} different symbols, but task.triggers="
             f"{triggers} needs at least {triggers + 1}"
         )
     index = {character: i for i, character in enumerate(alphabet)}

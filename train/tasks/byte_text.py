@@ -1,20 +1,19 @@
-"""Next-byte prediction on a text held on the device.
+"""Next-byte prediction on a text that is held on the device.
 
-A sequence is ``<s>`` and then consecutive bytes of the text; every position predicts
-the byte that follows. ``<s>`` stands first for the same reason as in Bigram-Backcopy:
-it is a source that every query sees and that says nothing about the text, so a router
-with nothing to add has somewhere to park. Without it the parking place would be the
-first byte of the window, whose content differs from window to window.
+A sequence is ``<s>`` followed by consecutive bytes of the text, and every position
+predicts the byte that follows. ``<s>`` comes first for the same reason as in
+Bigram-Backcopy: every query sees it and it says nothing about the text, so a router
+with nothing to add can use it as a sink. Without it, the sink would be the first byte
+of the window, whose content differs from window to window.
 
-The first nine tenths of the text are trained on and the last tenth is held out, cut
-before anything else, so no window reaches across. TFDS shuffles the text as records
-(`train.tasks.text_builder`); windows start at random inside a record, at every place
-where they fit with the same probability, and are never put together from two.
+The first nine tenths of the text are trained on and the last tenth is held out. The
+text is cut before anything else happens, so no window crosses the cut. TFDS shuffles
+the text in records (`train.tasks.text_builder`). Windows lie inside one record and
+start at random, with the same probability at every place where they fit.
 
-Symbols are the bytes that occur anywhere in the text, in the order of their codes, so
-losses are nats per byte, exactly those of 256 outputs of which the others never occur.
-That a rare byte exists at all is thus known from the held-out part too; nothing else
-is.
+The symbols are the bytes that occur anywhere in the text, in the order of their codes.
+Losses are therefore in nats per byte, exactly as with 256 outputs, of which the others
+never occur. The alphabet is the only thing known from the held-out part.
 """
 
 import jax
@@ -26,18 +25,23 @@ from routers.base import Array, Geometry, causal_geometry
 from train.tasks import check_length
 
 HELD_OUT = 0.1
+"""Share of the text that is held out."""
 LEAST_RECORD = 4096
+"""Smallest number of bytes of a record."""
 RECORD_IN_WINDOWS = 16
-"""A record is this long at least, so that at most 1/16 of its places start none."""
-MOST_BYTES = 2**31 - 1  # positions are int32
+"""Smallest length of a record, in windows.
+
+At most 1/16 of a record's places thus lie too near its end for a window to start."""
+MOST_BYTES = 2**31 - 1
+"""Largest number of bytes of a text, because positions are int32."""
 
 
 class Records(struct.PyTreeNode):
-    """A part of a text.
+    """The records of a part of a text.
 
     Attributes:
-      symbols: uint8 ``[N]``, records one after another.
-      windows: int32 ``[R]``, cumulative numbers of windows that start in a record.
+      symbols: Symbols of all records, one record after another, uint8 ``[N]``.
+      windows: Cumulative number of windows that start in each record, int32 ``[R]``.
     """
 
     symbols: Array
@@ -47,13 +51,13 @@ class Records(struct.PyTreeNode):
 class ByteText(struct.PyTreeNode):
     """The task as traced arrays: another text of the same sizes never recompiles.
 
-    Symbol s is byte ``alphabet[s]``; V-1 is ``<s>``.
+    Symbol s is the byte ``alphabet[s]``, and symbol V-1 is ``<s>``.
 
     Attributes:
-      alphabet: uint8 ``[V - 1]``, ascending.
-      train: what is trained on.
-      test: what is held out.
-      length: T, static.
+      alphabet: Bytes that occur in the text, ascending, uint8 ``[V - 1]``.
+      train: Part of the text that is trained on.
+      test: Part of the text that is held out.
+      length: T, number of positions of a sequence; static.
     """
 
     alphabet: Array
@@ -63,7 +67,7 @@ class ByteText(struct.PyTreeNode):
 
     @property
     def outputs(self) -> int:
-        """V, bytes that occur and ``<s>``."""
+        """V, number of bytes that occur, plus one for ``<s>``."""
         return self.alphabet.shape[0] + 1
 
     def geometry(self) -> Geometry:
@@ -71,20 +75,20 @@ class ByteText(struct.PyTreeNode):
         return causal_geometry(self.length)
 
     def sample(self, key: Array, batch: int) -> tuple[Array, Array]:
-        """Cuts windows from what is trained on.
+        """Cuts windows from the part that is trained on.
 
         Args:
           key: PRNG key.
-          batch: B, how many.
+          batch: B, number of windows.
 
         Returns:
-          ``<s>`` and T - 1 symbols, and the T symbols that follow each, int32
-          ``[B, T]`` both.
+          Inputs, which are ``<s>`` and T - 1 symbols, and targets, which are the T
+          symbols that follow; int32 ``[B, T]`` each.
         """
         return self._cut(self.train, key, batch)
 
     def held_out(self, key: Array, batch: int) -> tuple[Array, Array]:
-        """As `sample`, from the held-out end of the text."""
+        """As `sample`, but cuts windows from the held-out part of the text."""
         return self._cut(self.test, key, batch)
 
     def _cut(self, part: Records, key: Array, batch: int) -> tuple[Array, Array]:
@@ -99,19 +103,19 @@ class ByteText(struct.PyTreeNode):
 
 
 def split_text(text: bytes) -> dict[str, np.ndarray]:
-    """The trained and the held-out part of a text, uint8 ``[N]`` each."""
+    """Splits a text into ``train`` and ``held_out``, uint8 ``[N]`` each."""
     data = np.frombuffer(text, np.uint8)
     edge = len(data) - int(HELD_OUT * len(data))
     return {"train": data[:edge], "held_out": data[edge:]}
 
 
 def byte_text(text: bytes, length: int, data_dir: str = "") -> ByteText:
-    """Builds the task, its records read through TFDS.
+    """Builds the task from a text, whose records are read through TFDS.
 
     Args:
-      text: any bytes.
-      length: T.
-      data_dir: TFDS's data directory; "" is its own default.
+      text: Any bytes.
+      length: T, number of positions of a sequence.
+      data_dir: Data directory of TFDS; "" is TFDS's own default.
 
     Raises:
       ValueError: the text is too short or too long, or the data directory cannot be
@@ -119,15 +123,17 @@ def byte_text(text: bytes, length: int, data_dir: str = "") -> ByteText:
     """
     check_length(length)
     if len(text) > MOST_BYTES:
-        raise ValueError(f"task.text: {len(text):,} bytes; at most {MOST_BYTES:,}")
+        raise ValueError(
+            f"task.text: has {len(text):,} bytes; must have at most {MOST_BYTES:,}"
+        )
     parts = split_text(text)
     size = len(parts["held_out"])
     if length > size:
         raise ValueError(
-            f"train.length={length}: longer than the text's held-out part ({size} "
-            f"bytes, the last tenth of {len(text)})"
+            f"train.length={length}: must not be longer than the text's held-out part "
+            f"({size} bytes, the last tenth of {len(text)})"
         )
-    from train.tasks.text_builder import byte_records  # imports TFDS, 1 s
+    from train.tasks.text_builder import byte_records  # importing TFDS takes 1 s
 
     record = max(LEAST_RECORD, RECORD_IN_WINDOWS * length)
     records = byte_records(parts, record, data_dir)

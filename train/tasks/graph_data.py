@@ -1,12 +1,13 @@
-"""Where a task's graph comes from: digits of scikit-learn, or a local folder.
+"""Reads the graph of a task: scikit-learn's digits, or a graph in a local folder.
 
-A folder holds either one ``NAME.npz`` with ``edge_index [2, E]``, ``x [N, F]``,
-``y [N]`` and perhaps ``train_mask`` and ``test_mask``, or the classic text pair::
+A folder holds either one file ``NAME.npz`` with ``edge_index [2, E]``, ``x [N, F]``,
+``y [N]`` and optionally ``train_mask`` and ``test_mask``, or the classic pair of text
+files::
 
-    NAME.content   one line a paper: identifier, features, class
-    NAME.cites     one line a citation: cited paper, citing paper
+    NAME.content   one line per paper: identifier, features, class
+    NAME.cites     one line per citation: cited paper, citing paper
 
-Nothing is ever unpickled: a pickle runs whatever its author wrote.
+Pickles are never loaded, because loading one runs any code that its author put there.
 """
 
 import zipfile
@@ -15,27 +16,28 @@ from pathlib import Path
 
 import numpy as np
 
-from train.tasks.graphs import Graph, adjacency_of
+from train.tasks.labelled_graph import Graph, adjacency_of
 
 
 def nearest_neighbours(features: np.ndarray, neighbours: int) -> np.ndarray:
-    """Adjacency of the k nearest by Euclidean distance, made symmetric.
+    """Links every node to its k nearest by Euclidean distance, in both directions.
 
     Args:
       features: ``[N, F]``.
       neighbours: k.
 
     Returns:
-      bool ``[N, N]`` without self-loops; nodes have at least k neighbours.
+      Adjacency, bool ``[N, N]``, without self-loops; every node has at least k
+      neighbours.
 
     Raises:
-      ValueError: k is not below N.
+      ValueError: k is not between 1 and N - 1.
     """
     nodes = len(features)
     if not 1 <= neighbours < nodes:
         raise ValueError(
-            f"task.neighbours={neighbours}: between 1 and {nodes - 1}, one fewer than "
-            f"the {nodes} nodes"
+            f"task.neighbours={neighbours}: must be between 1 and {nodes - 1}, one "
+            f"fewer than the {nodes} nodes"
         )
     features = features.astype(np.float64)
     square = np.sum(features**2, axis=1)
@@ -51,9 +53,9 @@ def digits(*, nodes: int = 600, neighbours: int = 8, seed: int = 0) -> Graph:
     """Handwritten digits, 64 features and 10 classes, as a nearest-neighbour graph.
 
     Args:
-      nodes: how many of the 1,797, drawn at random.
-      neighbours: k.
-      seed: of the draw.
+      nodes: Number of digits to draw at random from the 1,797.
+      neighbours: k, number of neighbours to which every digit is linked.
+      seed: Seed of the draw.
 
     Raises:
       ValueError: scikit-learn is not installed, or a setting is out of range.
@@ -66,7 +68,7 @@ def digits(*, nodes: int = 600, neighbours: int = 8, seed: int = 0) -> Graph:
         ) from None
     pixels, labels = load_digits(return_X_y=True)
     if not 1 < nodes <= len(labels):
-        raise ValueError(f"task.nodes={nodes}: between 2 and {len(labels)}")
+        raise ValueError(f"task.nodes={nodes}: must be between 2 and {len(labels)}")
     order = np.random.default_rng(seed).permutation(len(labels))[:nodes]
     features = pixels[order] / 16.0
     return Graph(
@@ -77,14 +79,14 @@ def digits(*, nodes: int = 600, neighbours: int = 8, seed: int = 0) -> Graph:
 
 
 def read_graph(folder: str, *, symmetrize: bool = False) -> Graph:
-    """Reads the one graph of a local folder; see the module docstring for formats.
+    """Reads the one graph of a local folder; the module docstring lists the formats.
 
     Args:
-      folder: path.
-      symmetrize: add the reverse of every edge; citations need it.
+      folder: Path of the folder.
+      symmetrize: Whether to add the reverse of every edge, which citations need.
 
     Raises:
-      ValueError: nothing to read, more than one graph, or a file is broken.
+      ValueError: the folder has no graph or several, or a file is broken.
     """
     path = Path(folder)
     if not path.is_dir():
@@ -93,12 +95,12 @@ def read_graph(folder: str, *, symmetrize: bool = False) -> Graph:
     if not found:
         pickled = any(path.glob("ind.*"))
         raise ValueError(
-            f"task.path={folder}: no NAME.npz and no NAME.content"
+            f"task.path={folder}: has no NAME.npz and no NAME.content"
             + ("; its ind.* files are pickles, which are never read" * pickled)
         )
     if len(found) > 1:
         names = ", ".join(file.name for file in found)
-        raise ValueError(f"task.path={folder}: more than one graph: {names}")
+        raise ValueError(f"task.path={folder}: has more than one graph: {names}")
     file = found[0]
     return (
         _read_npz(file, symmetrize)
@@ -109,7 +111,7 @@ def read_graph(folder: str, *, symmetrize: bool = False) -> Graph:
 
 def _read_npz(file: Path, symmetrize: bool) -> Graph:
     try:
-        with zipfile.ZipFile(file):  # or np.load takes a bare array for an archive
+        with zipfile.ZipFile(file):  # np.load alone would accept a bare array, too
             pass
         with np.load(file, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
@@ -118,7 +120,7 @@ def _read_npz(file: Path, symmetrize: bool) -> Graph:
         raise ValueError(f"task.path: {file}: cannot be read ({reason})") from None
     missing = [name for name in ("edge_index", "x", "y") if name not in arrays]
     if missing:
-        raise ValueError(f"task.path: {file}: no array {', '.join(missing)}")
+        raise ValueError(f"task.path: {file}: has no array {', '.join(missing)}")
     labels = arrays["y"]
     if labels.ndim != 1 or labels.dtype.kind not in "iu":
         raise ValueError(
@@ -143,8 +145,8 @@ def _read_text(file: Path, symmetrize: bool) -> Graph:
     widths = {len(row) for _, row in rows}
     if len(widths) != 1 or widths.pop() < 3:
         raise ValueError(
-            f"task.path: {file}: lines need an identifier, features and a class, "
-            "the same number of fields on each"
+            f"task.path: {file}: every line must have an identifier, features and a "
+            "class, and the same number of fields"
         )
     index = {row[0]: i for i, (_, row) in enumerate(rows)}
     if len(index) < len(rows):
@@ -161,7 +163,9 @@ def _read_text(file: Path, symmetrize: bool) -> Graph:
     for number, row in _fields(cites):
         unknown = [name for name in row if name not in index]
         if len(row) != 2 or unknown:
-            reason = f"no paper {unknown[0]}" if unknown else "two papers are needed"
+            reason = (
+                f"there is no paper {unknown[0]}" if unknown else "must name two papers"
+            )
             raise ValueError(f"task.path: {cites}:{number}: {reason}")
         pairs.append([index[name] for name in row])  # the citing paper receives
     return Graph(
@@ -176,7 +180,7 @@ def _read_text(file: Path, symmetrize: bool) -> Graph:
 
 
 def _fields(file: Path) -> list[tuple[int, list[str]]]:
-    """Line numbers and fields of the lines that are not empty."""
+    """Reads the lines that are not empty, as line numbers and fields."""
     try:
         text = file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:

@@ -1,18 +1,18 @@
-"""Node classification: one graph, all nodes at once, labels of some held back.
+"""Node classification on one graph, with the labels of some nodes held back.
 
-A graph enters as a `Graph` of NumPy arrays (from here or `train.tasks.graph_data`) and
-is checked once, at construction; hop distances are computed there too. The task holds
-arrays only, so another graph of the same size never recompiles; a sparse one is also
-listed as edges, whose number is then part of its size.
+A graph is given as a `train.tasks.labelled_graph.Graph`. It is checked once, when the
+task is built, and its hop distances are computed then. The task holds nothing but
+arrays, so another graph of the same size never recompiles. A sparse graph is also
+stored as a list of edges, whose number is then part of its size.
 
-CSBM, the contextual stochastic block model: n nodes in two even classes, an edge with
-probability ``within`` or ``across``, features ``+-signal + noise * N(0, 1)`` in
-``ceil(n / ln^2 n)`` dimensions. It has no intrinsic hubs, so a hub is the router's.
+The contextual stochastic block model (CSBM) has n nodes in two classes of equal size,
+edges with probability ``within`` inside a class and ``across`` between the classes, and
+features ``+-signal + noise * N(0, 1)`` in ``ceil(n / ln^2 n)`` dimensions. It has no
+intrinsic hubs, so a hub in the routing is due to the router.
 
 References: Fountoulakis et al. 2023, Graph Attention Retrospective (arXiv 2202.13060).
 """
 
-import dataclasses
 import math
 
 import jax.numpy as jnp
@@ -21,31 +21,13 @@ from flax import struct
 
 from routers.base import Array, Edges, Geometry
 from routers.edges import list_edges
+from train.tasks.labelled_graph import Graph, check_graph
 
 SPARSE = 0.08
-"""Share of the pairs within reach below which a CPU follows a list of edges.
+"""Share of node pairs within reach below which a CPU follows a list of these pairs.
 
-The list took as long as the matrix at .09 (GAT, 200 to 1800 nodes), a quarter as long
-at .02; GATv2 gains up to .3."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Graph:
-    """A labelled graph, not yet checked.
-
-    Attributes:
-      adjacency: bool ``[N, N]``; ``[i, j]`` where i receives from j.
-      features: float ``[N, F]``.
-      labels: int ``[N]``, classes from 0.
-      train: bool ``[N]``, nodes whose labels are learned from; None to draw them.
-      test: bool ``[N]``, nodes held out; None for all that are not in ``train``.
-    """
-
-    adjacency: np.ndarray
-    features: np.ndarray
-    labels: np.ndarray
-    train: np.ndarray | None = None
-    test: np.ndarray | None = None
+For GAT with 200 to 1800 nodes, the list takes as long as the matrix at a share of .09
+and a quarter as long at .02; GATv2 gains up to a share of .3."""
 
 
 class NodeClassification(struct.PyTreeNode):
@@ -53,13 +35,15 @@ class NodeClassification(struct.PyTreeNode):
 
     Attributes:
       features: float32 ``[N, F]``.
-      labels: int32 ``[N]``.
-      train: bool ``[N]``.
-      test: bool ``[N]``, disjoint from ``train``.
-      distance: float32 ``[N, N]``, hops.
-      mask: bool ``[N, N]``, within reach, every node itself included.
-      edges: the mask as a list where that pays, see `SPARSE`; else None.
-      classes: how many, static.
+      labels: Class of every node, int32 ``[N]``.
+      train: Nodes whose labels are trained on, bool ``[N]``.
+      test: Nodes that are held out, disjoint from ``train``, bool ``[N]``.
+      distance: Distance of every pair of nodes in hops, float32 ``[N, N]``.
+      mask: True for pairs within reach, which include every node with itself, bool
+        ``[N, N]``.
+      edges: The mask as a list for graphs that are sparse, see `SPARSE`; otherwise
+        None.
+      classes: Number of classes; static.
     """
 
     features: Array
@@ -73,12 +57,12 @@ class NodeClassification(struct.PyTreeNode):
 
     @property
     def outputs(self) -> int:
-        """V, classes."""
+        """V, number of classes."""
         return self.classes
 
     @property
     def length(self) -> int:
-        """N, nodes."""
+        """T = N, number of nodes."""
         return self.labels.shape[0]
 
     def geometry(self) -> Geometry:
@@ -89,16 +73,16 @@ class NodeClassification(struct.PyTreeNode):
         """The whole graph, with the training labels.
 
         Args:
-          key: not used; every batch is the one graph.
-          batch: not used, for the same reason.
+          key: Not used, because every batch is the one graph.
+          batch: Not used, for the same reason.
 
         Returns:
-          Features ``[1, N, F]`` and targets int32 ``[1, N]``, -1 where there is none.
+          Features ``[1, N, F]`` and targets int32 ``[1, N]``, -1 for all other nodes.
         """
         return self.features[None], self._targets(self.train)
 
     def held_out(self, key: Array, batch: int) -> tuple[Array, Array]:
-        """As `sample`, with the labels of the test nodes instead."""
+        """As `sample`, but with the labels of the test nodes."""
         return self.features[None], self._targets(self.test)
 
     def _targets(self, chosen: Array) -> Array:
@@ -106,117 +90,48 @@ class NodeClassification(struct.PyTreeNode):
 
 
 def hop_distances(adjacency: np.ndarray, hops: int) -> Geometry:
-    """Shortest path lengths up to a number of hops, from powers of the adjacency.
+    """Lengths of shortest paths, up to a number of hops, by powers of the adjacency.
 
     Args:
-      adjacency: bool ``[N, N]``; ``[i, j]`` where i receives from j.
-      hops: how far a node may read.
+      adjacency: bool ``[N, N]``; ``[i, j]`` is true if i receives from j.
+      hops: Largest number of hops over which a node may read.
 
     Returns:
-      Geometry ``[N, N]`` of kind ``"graph"``: 0 at the node itself, masked (and at
-      the finite distance ``hops + 1``) beyond.
+      Geometry ``[N, N]`` of kind ``"graph"``. The distance of a node from itself is 0;
+      pairs further apart than ``hops`` are masked and have the finite distance
+      ``hops + 1``.
 
     Raises:
-      ValueError: no hop at all.
+      ValueError: the number of hops is below 1.
     """
     if hops < 1:
-        raise ValueError(f"task.hops={hops}: at least 1")
+        raise ValueError(f"task.hops={hops}: must be at least 1")
     nodes = len(adjacency)
     edges = adjacency.astype(np.float32)
     reached = np.eye(nodes, dtype=bool)
     distance = np.where(reached, 0.0, hops + 1.0).astype(np.float32)
     for hop in range(1, hops + 1):
-        # A float product is a BLAS call; a boolean one is not.
+        # A product of floats is a BLAS call; one of booleans is not.
         wider = reached | (reached.astype(np.float32) @ edges > 0)
         distance[wider & ~reached] = hop
         reached = wider
     return Geometry(jnp.asarray(distance), jnp.asarray(reached), "graph")
 
 
-def adjacency_of(
-    edges: np.ndarray, nodes: int, *, symmetrize: bool = False
-) -> np.ndarray:
-    """The adjacency of a list of edges.
-
-    Args:
-      edges: int ``[2, E]``; column ``(j, i)`` where i receives from j.
-      nodes: N.
-      symmetrize: add the reverse of every edge.
-
-    Returns:
-      bool ``[N, N]``; ``[i, j]`` where i receives from j.
-
-    Raises:
-      ValueError: not ``[2, E]`` integers, or an edge to a node that is not there.
-    """
-    if edges.ndim != 2 or edges.shape[0] != 2 or edges.dtype.kind not in "iu":
-        raise ValueError(
-            f"task.edges: integers [2, E] are needed, not {edges.dtype} {edges.shape}"
-        )
-    outside = edges[(edges < 0) | (edges >= nodes)]
-    if outside.size:
-        raise ValueError(
-            f"task.edges: node {outside[0]} is outside 0 to {nodes - 1}, "
-            f"the {nodes} nodes that have features"
-        )
-    adjacency = np.zeros((nodes, nodes), bool)
-    adjacency[edges[1], edges[0]] = True
-    return adjacency | adjacency.T if symmetrize else adjacency
-
-
-def check_graph(graph: Graph) -> None:
-    """Raises ValueError, naming the setting, where a graph cannot be a task."""
-    adjacency, nodes = graph.adjacency, len(graph.labels)
-    if adjacency.shape != (nodes, nodes) or len(graph.features) != nodes:
-        raise ValueError(
-            f"task.graph: {nodes} labels, features of shape {graph.features.shape}, "
-            f"adjacency of shape {adjacency.shape}"
-        )
-    if not np.isfinite(graph.features).all():
-        row = int(np.argwhere(~np.isfinite(graph.features))[0, 0])
-        raise ValueError(f"task.features: not finite at node {row}")
-    if nodes and graph.labels.min() < 0:
-        raise ValueError(f"task.labels: {graph.labels.min()} is negative")
-    loops = np.flatnonzero(np.diag(adjacency))
-    if loops.size:
-        raise ValueError(
-            f"task.edges: node {loops[0]} has a self-loop ({loops.size} in all); "
-            "leave them out, every node reads itself anyway"
-        )
-    one_way = np.argwhere(adjacency & ~adjacency.T)
-    if one_way.size:
-        target, source = one_way[0]
-        raise ValueError(
-            f"task.symmetrize=False: edge {source} -> {target} has no reverse "
-            f"({len(one_way)} such edges); task.symmetrize=True adds them"
-        )
-    isolated = np.flatnonzero(~adjacency.any(1))
-    if isolated.size:
-        raise ValueError(
-            f"task.edges: node {isolated[0]} has no neighbour ({isolated.size} such "
-            "nodes); leave them out or connect them"
-        )
-    for name, chosen in (("train", graph.train), ("test", graph.test)):
-        if chosen is not None and (chosen.shape != (nodes,) or chosen.dtype != bool):
-            raise ValueError(
-                f"task.{name}_mask: booleans [{nodes}] are needed, "
-                f"not {chosen.dtype} {chosen.shape}"
-            )
-
-
 def node_classification(
     graph: Graph, *, hops: int = 1, train_share: float = 0.5, seed: int = 0
 ) -> NodeClassification:
-    """Builds the task from a checked graph.
+    """Checks a graph and builds the task from it.
 
     Args:
-      graph: symmetric, without self-loops and isolated nodes.
-      hops: how far a node may read.
-      train_share: of the nodes, drawn for training where the graph does not say.
-      seed: of that draw.
+      graph: Symmetric graph without self-loops and without isolated nodes.
+      hops: Largest number of hops over which a node may read.
+      train_share: Share of the nodes that is drawn for training if the graph does not
+        say which ones are.
+      seed: Seed of that draw.
 
     Raises:
-      ValueError: the graph or a setting does not fit; the message names it.
+      ValueError: the graph or a setting cannot be used; the message names it.
     """
     check_graph(graph)
     nodes = len(graph.labels)
@@ -228,18 +143,21 @@ def node_classification(
         count = round(train_share * len(order))
         if not 0 < count < nodes:
             raise ValueError(
-                f"task.train_share={train_share}: of {len(order)} nodes it leaves "
-                f"none to {'train on' if count < 1 else 'test'}"
+                f"task.train_share={train_share}: leaves none of {len(order)} nodes to "
+                f"{'train on' if count < 1 else 'test'}"
             )
         train = np.zeros(nodes, bool)
         train[order[:count]] = True
     test = ~train if graph.test is None else graph.test
     for name, chosen in (("train_mask", train), ("test_mask", test)):
         if not chosen.any():
-            raise ValueError(f"task.{name}: no node")
+            raise ValueError(f"task.{name}: must have at least one node")
     if (train & test).any():
         both = int(np.flatnonzero(train & test)[0])
-        raise ValueError(f"task.test_mask: node {both} is in task.train_mask too")
+        raise ValueError(
+            f"task.test_mask: must not share nodes with task.train_mask, but node "
+            f"{both} is in both"
+        )
     geometry = hop_distances(graph.adjacency, hops)
     return NodeClassification(
         features=jnp.asarray(graph.features, jnp.float32),
@@ -265,23 +183,23 @@ def csbm(
     """Draws a contextual stochastic block model of two classes.
 
     Args:
-      nodes: n; the classes differ by one node at most.
-      within: probability of an edge inside a class.
-      across: probability of an edge between the classes.
-      signal: mu, half the distance of the class means in every dimension.
-      noise: standard deviation of the features.
-      seed: of edges and features.
+      nodes: n, number of nodes; the sizes of the classes differ by one at most.
+      within: Probability of an edge inside a class.
+      across: Probability of an edge between the classes.
+      signal: mu, half the distance between the class means in every dimension.
+      noise: Standard deviation of the features.
+      seed: Seed of edges and features.
 
     Raises:
-      ValueError: a setting out of range, or an isolated node was drawn.
+      ValueError: a setting is out of range, or an isolated node was drawn.
     """
     if nodes < 4:
-        raise ValueError(f"task.nodes={nodes}: at least 4")
+        raise ValueError(f"task.nodes={nodes}: must be at least 4")
     for name, share in (("within", within), ("across", across)):
         if not 0 <= share <= 1:
-            raise ValueError(f"task.{name}={share}: a probability, in [0, 1]")
+            raise ValueError(f"task.{name}={share}: must be a probability in [0, 1]")
     if noise < 0:
-        raise ValueError(f"task.noise={noise}: at least 0")
+        raise ValueError(f"task.noise={noise}: must be at least 0")
     generator = np.random.default_rng(seed)
     labels = np.arange(nodes) % 2
     chance = np.where(labels[:, None] == labels[None], within, across)
@@ -290,7 +208,7 @@ def csbm(
     if not adjacency.any(1).all():
         raise ValueError(
             f"task.within={within}, task.across={across}: too sparse for task.nodes="
-            f"{nodes}, a node has no neighbour"
+            f"{nodes}, because a node has no neighbour"
         )
     width = math.ceil(nodes / math.log(nodes) ** 2)
     centre = signal * (2.0 * labels - 1.0)[:, None]

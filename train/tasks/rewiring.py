@@ -1,4 +1,4 @@
-"""Degree-preserving rewiring of a graph: who is linked changes, how often does not.
+"""Rewires a graph at random, so that every node keeps its degree.
 
 Reference: Maslov & Sneppen 2002, double edge swaps (Science 296).
 """
@@ -9,17 +9,18 @@ from routers.base import Geometry
 from train.tasks.graphs import hop_distances
 
 SWAPS_PER_EDGE = 10
+"""Number of swaps that are attempted for each edge."""
 
 
 def rewire(geometry: Geometry, seed: int) -> Geometry:
     """The geometry of a graph with the same degrees and otherwise random edges.
 
     Args:
-      geometry: of an undirected graph, ``[N, N]``.
-      seed: of the swaps.
+      geometry: Geometry of an undirected graph, ``[N, N]``.
+      seed: Seed of the swaps.
 
     Returns:
-      Hop distances and mask, of the same reach as before.
+      Hop distances and mask of the rewired graph, up to the same number of hops.
     """
     distance, mask = np.asarray(geometry.distance), np.asarray(geometry.mask)
     adjacency = swap_edges(mask & (distance == 1), np.random.default_rng(seed))
@@ -27,24 +28,24 @@ def rewire(geometry: Geometry, seed: int) -> Geometry:
 
 
 def swap_edges(adjacency: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-    """Swaps ends of random pairs of edges, ``a-b, c-d`` to ``a-d, c-b``.
+    """Swaps the ends of random pairs of edges, from ``a-b, c-d`` to ``a-d, c-b``.
 
     Args:
-      adjacency: bool ``[N, N]``, symmetric, without self-loops.
-      generator: of the draws.
+      adjacency: Adjacency, bool ``[N, N]``, symmetric and without self-loops.
+      generator: Generator of the random pairs.
 
     Returns:
-      The same degrees; a pair whose swap would make a loop or a double edge stays, so
-      a complete graph comes back as it was.
+      An adjacency with the same degrees. A pair whose swap would make a self-loop or a
+      double edge is left as it is, so a complete graph does not change.
     """
     adjacency = adjacency.copy()
     edges = np.argwhere(np.triu(adjacency))
     attempts = SWAPS_PER_EDGE * len(edges)
     pairs = generator.integers(max(len(edges), 1), size=(attempts, 2))
-    turned = generator.random(attempts) < 0.5
-    for (first, second), turn in zip(pairs, turned, strict=True):
+    reversals = generator.random(attempts) < 0.5
+    for (first, second), reverse in zip(pairs, reversals, strict=True):
         (a, b), (c, d) = edges[first], edges[second]
-        if turn:
+        if reverse:
             c, d = d, c
         if len({a, b, c, d}) < 4 or adjacency[a, d] or adjacency[c, b]:
             continue

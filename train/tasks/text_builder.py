@@ -1,12 +1,14 @@
-"""A text as a TensorFlow Datasets data set: records of bytes in array_record files.
+"""Stores a text as a TensorFlow Datasets (TFDS) data set, in records of bytes.
 
-TFDS cuts a text once, shuffles the records, writes them into its data directory and
-serves them from there ever after; TensorFlow is not needed. A data set is named by the
-hash of its text and the size of its records, so an edited text is another data set,
-and those of texts no longer used may simply be deleted. TFDS writes under another name
-and renames at the end: what a killed run left behind is never read.
+TFDS cuts a text once, shuffles the records, writes them to array_record files in its
+data directory, and reads them from there ever after. TensorFlow is not needed. A data
+set is named after the hash of its text and the size of its records, so an edited text
+is another data set, and data sets of texts that are no longer used can simply be
+deleted. TFDS writes under a temporary name and renames at the end, so nothing that a
+killed run has left behind is ever read.
 
-Importing this file imports TFDS, which takes a second: only what reads bytes does.
+Importing this module imports TFDS, which takes a second, so only code that reads bytes
+imports it.
 """
 
 import contextlib
@@ -25,17 +27,17 @@ FEATURE = "bytes"
 
 
 class ByteRecords(tfds.core.GeneratorBasedBuilder):
-    """Parts of a text as records of equal size; the last takes what is left over."""
+    """Parts of a text as records of equal size; the last one also takes the rest."""
 
     VERSION = tfds.core.Version("1.0.0")
 
     def __init__(self, *, parts: dict[str, np.ndarray], record: int, **rest: Any):
-        """Names the data set by its content.
+        """Names the data set after its content.
 
         Args:
-          parts: uint8 ``[N]`` by split.
-          record: bytes of one record.
-          **rest: of `tfds.core.GeneratorBasedBuilder`.
+          parts: Parts of the text, uint8 ``[N]``, by name of their split.
+          record: Number of bytes of one record.
+          **rest: Arguments of `tfds.core.GeneratorBasedBuilder`.
         """
         self.parts, self.record = parts, record
         digest = hashlib.sha256()
@@ -46,7 +48,7 @@ class ByteRecords(tfds.core.GeneratorBasedBuilder):
         super().__init__(config=config, file_format="array_record", **rest)
 
     def _info(self) -> tfds.core.DatasetInfo:
-        # A uint8 tensor would be stored as a list of integers.
+        # TFDS would store a uint8 tensor as a list of integers.
         data = tfds.features.Text()
         return tfds.core.DatasetInfo(
             builder=self,
@@ -67,7 +69,7 @@ class ByteRecords(tfds.core.GeneratorBasedBuilder):
 
 
 def cut(part: np.ndarray, record: int) -> list[np.ndarray]:
-    """Cuts ``[N]`` into pieces of ``record``, the last up to twice as long."""
+    """Cuts ``[N]`` into pieces of length ``record``; the last also takes the rest."""
     edges = [i * record for i in range(1, len(part) // record)]
     return np.split(part, edges)
 
@@ -75,18 +77,19 @@ def cut(part: np.ndarray, record: int) -> list[np.ndarray]:
 def byte_records(
     parts: dict[str, np.ndarray], record: int, data_dir: str = ""
 ) -> dict[str, list[np.ndarray]]:
-    """Reads parts of a text through TFDS, which makes the data set if it has none.
+    """Reads parts of a text through TFDS, which first makes the data set if needed.
 
     Args:
-      parts: uint8 ``[N]`` by split.
-      record: bytes of one record.
-      data_dir: TFDS's data directory; "" is its own default.
+      parts: Parts of the text, uint8 ``[N]``, by name of their split.
+      record: Number of bytes of one record.
+      data_dir: Data directory of TFDS; "" is TFDS's own default.
 
     Returns:
-      Records uint8 by split, in the order TFDS shuffled them into.
+      Records, uint8, by split, in the order into which TFDS shuffled them.
 
     Raises:
-      ValueError: the directory cannot be written, or what is in it is damaged.
+      ValueError: the directory cannot be written, or the data set in it is damaged, or
+        a package is missing.
     """
     shown = data_dir or tfds.core.constants.DATA_DIR
     make = functools.partial(
@@ -102,15 +105,15 @@ def byte_records(
         except OSError as error:
             raise ValueError(
                 f"task.data_dir={shown}: cannot be used ({error.strerror or error}); "
-                "name a directory that can be written"
+                "must be a directory that can be written"
             ) from None
         except ImportError as error:
-            raise ValueError(f"task.name=bytes needs array_record ({error})") from None
-        except Exception as error:  # array_record and protobuf have kinds of their own
+            raise ValueError(f"task.name=bytes: needs array_record ({error})") from None
+        except Exception as error:  # array_record and protobuf have their own errors
             reason = str(error).split("\n")[0]
             raise ValueError(
-                f"task.data_dir={shown}: {ByteRecords.name} in it is damaged "
-                f"({reason}); delete it"
+                f"task.data_dir={shown}: its folder {ByteRecords.name} is damaged "
+                f"({reason}); delete that folder"
             ) from None
 
 
@@ -119,7 +122,7 @@ def _prepare(make: Callable[[], ByteRecords]) -> ByteRecords:
     try:
         builder.download_and_prepare()
     except OSError:
-        # Another run may have made the very same data set in the meantime.
+        # Another run may have made the same data set in the meantime.
         builder = make()
         if not builder.is_prepared():
             raise
@@ -131,13 +134,13 @@ def _read(builder: ByteRecords, split: str) -> list[np.ndarray]:
     records = [np.frombuffer(row[FEATURE], np.uint8) for row in rows]
     size, expected = sum(map(len, records)), len(builder.parts[split])
     if size != expected:
-        raise ValueError(f"{size} bytes of {expected} in {split}")
+        raise ValueError(f"{split} has {size} bytes instead of {expected}")
     return records
 
 
 @contextlib.contextmanager
 def quiet_log() -> Iterator[None]:
-    """Holds back what TFDS logs as warnings, such as that a data set is not ours."""
+    """Suppresses warnings that TFDS logs, such as about data sets by other authors."""
     verbosity = logging.get_verbosity()
     logging.set_verbosity(logging.ERROR)
     try:
@@ -148,7 +151,7 @@ def quiet_log() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Holds back progress and notices too: a text of a megabyte takes .3 s."""
+    """Also suppresses progress bars and notices; a text of a megabyte takes 0.3 s."""
     tfds.disable_progress_bar()
     try:
         with quiet_log(), contextlib.redirect_stdout(io.StringIO()):

@@ -88,10 +88,10 @@ def test_the_standard_text_has_the_natural_trigger_share() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"length": 9}, "train.length=9: at least 10"),
-        ({"triggers": 8}, "task.triggers=8: between 1 and 7"),
+        ({"length": 9}, "train.length=9: must be at least 10"),
+        ({"triggers": 8}, "task.triggers=8: must be between 1 and 7"),
         ({"triggers": 0}, "task.triggers=0"),
-        ({"trigger_mass": 1.0}, r"task.trigger_mass=1.0: in \[0, 1\)"),
+        ({"trigger_mass": 1.0}, r"task.trigger_mass=1.0: must be in \[0, 1\)"),
     ],
 )
 def test_settings_out_of_range_are_named(change: dict, message: str) -> None:
@@ -109,5 +109,5 @@ def test_texts_that_cannot_be_used_are_named(tmp_path: Path) -> None:
     (tmp_path / "latin.txt").write_bytes(b"caf\xe9")
     with pytest.raises(ValueError, match="not UTF-8"):
         read_text(str(tmp_path / "latin.txt"))
-    with pytest.raises(ValueError, match="3 different symbols; task.triggers=3"):
+    with pytest.raises(ValueError, match="3 different symbols, but task.triggers=3"):
         text_statistics("abcabc", symbols=64, triggers=3)

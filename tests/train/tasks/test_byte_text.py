@@ -190,7 +190,7 @@ def occupied(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (occupied, "cannot be used .*; name a directory that can be written"),
+        (occupied, "cannot be used .*; must be a directory that can be written"),
         (lambda folder: damaged(folder, "*train.array_record*"), "is damaged"),
         (lambda folder: damaged(folder, "dataset_info.json"), "is damaged"),
     ],
@@ -206,8 +206,8 @@ def test_unusable_data_directories_are_named(
 @pytest.mark.parametrize(
     ("length", "message"),
     [
-        (9, "train.length=9: at least 10"),
-        (101, r"train.length=101: longer than the text's held-out part \(100 bytes"),
+        (9, "train.length=9: must be at least 10"),
+        (101, r"train.length=101: must not be longer than .* part \(100 bytes"),
     ],
 )
 def test_lengths_that_do_not_fit_are_named(

@@ -14,14 +14,8 @@ from hypothesis import strategies as st
 from routers.base import neutral_knobs
 from routers.graph_attention import GraphAttention
 from train.tasks.graph_data import digits, nearest_neighbours, read_graph
-from train.tasks.graphs import (
-    SPARSE,
-    Graph,
-    adjacency_of,
-    csbm,
-    hop_distances,
-    node_classification,
-)
+from train.tasks.graphs import SPARSE, csbm, hop_distances, node_classification
+from train.tasks.labelled_graph import Graph, adjacency_of
 
 
 def path_graph(nodes: int = 5, **changed: Any) -> Graph:
@@ -211,22 +205,25 @@ def test_text_folder(tmp_path: Path) -> None:
     [
         ({"edge_index": [[0, 1], [1, 3]]}, "node 3 is outside 0 to 2"),
         ({"edge_index": [[0, -1], [1, 0]]}, "node -1 is outside 0 to 2"),
-        ({"edge_index": [[0.0], [1.0]]}, r"integers \[2, E\] are needed, not float64"),
+        ({"edge_index": [[0.0], [1.0]]}, r"must be integers \[2, E\], not float64"),
         ({"edge_index": [[0, 1, 1], [1, 0, 1]]}, "node 1 has a self-loop"),
         ({"edge_index": [[0], [1]]}, "symmetrize=False: edge 0 -> 1 has no reverse"),
         ({"edge_index": [[0, 1], [1, 0]]}, "node 2 has no neighbour"),
-        ({"x": [[0, 1]] * 2 + [[0, np.nan]]}, "task.features: not finite at node 2"),
-        ({"y": [0, 1, -1]}, "task.labels: -1 is negative"),
+        (
+            {"x": [[0, 1]] * 2 + [[0, np.nan]]},
+            "task.features: must be finite, but are not at node 2",
+        ),
+        ({"y": [0, 1, -1]}, "task.labels: must be at least 0, but one is -1"),
         ({"y": [0.0, 1.0, 2.0]}, r"y must be integers \[N\], not float64"),
-        ({"y": [0, 1]}, "task.graph: 2 labels"),
+        ({"y": [0, 1]}, "task.graph: 2 labels do not fit"),
         ({"x": [0, 1, 2]}, r"x must be numbers \[N, F\]"),
         ({"x": np.array([{}, {}, {}])}, "cannot be read"),
-        ({"train_mask": [0, 2]}, "task.train_mask: booleans"),
-        ({"train_mask": [False] * 3}, "task.train_mask: no node"),
-        ({"train_mask": [True] * 3}, "task.test_mask: no node"),
+        ({"train_mask": [0, 2]}, "task.train_mask: must be booleans"),
+        ({"train_mask": [False] * 3}, "task.train_mask: must have at least one node"),
+        ({"train_mask": [True] * 3}, "task.test_mask: must have at least one node"),
         (
             {"train_mask": [True, True, False], "test_mask": [False, True, True]},
-            "task.test_mask: node 1 is in task.train_mask too",
+            "task.test_mask: must not share nodes .*, but node 1 is in both",
         ),
     ],
 )
@@ -243,17 +240,23 @@ def test_broken_graphs_are_named(
 @pytest.mark.parametrize(
     ("files", "message"),
     [
-        ({}, "no NAME.npz and no NAME.content$"),
+        ({}, "has no NAME.npz and no NAME.content$"),
         ({"ind.cora.x": "?"}, r"ind.\* files are pickles, which are never read"),
-        ({"a.npz": "?", "b.content": "?"}, "more than one graph: a.npz, b.content"),
+        ({"a.npz": "?", "b.content": "?"}, "has more than one graph: a.npz, b.content"),
         ({"a.npz": "text"}, r"a.npz: cannot be read"),
         ({"a.content": ""}, "a.content: the file is empty"),
-        ({"a.content": "p1 1 x\np2 x\n"}, "the same number of fields"),
+        (
+            {"a.content": "p1 1 x\np2 x\n"},
+            "must have an identifier, .* and the same number of fields",
+        ),
         ({"a.content": "p1 1 x\np1 1 x\n"}, "an identifier occurs twice"),
         ({"a.content": "p1 1 x\np2 y x\n"}, "a.content:2: could not convert"),
         ({"a.content": CONTENT}, "a.cites: cannot be read"),
-        ({"a.content": CONTENT, "a.cites": "p1 p2\np1 p3\n"}, "cites:2: no paper p3"),
-        ({"a.content": CONTENT, "a.cites": "p1\n"}, "cites:1: two papers are needed"),
+        (
+            {"a.content": CONTENT, "a.cites": "p1 p2\np1 p3\n"},
+            "cites:2: there is no paper p3",
+        ),
+        ({"a.content": CONTENT, "a.cites": "p1\n"}, "cites:1: must name two papers"),
     ],
 )
 def test_broken_folders_are_named(
@@ -269,19 +272,25 @@ def test_broken_folders_are_named(
 @pytest.mark.parametrize(
     ("build", "message"),
     [
-        (lambda: csbm(nodes=3), "task.nodes=3: at least 4"),
-        (lambda: csbm(within=1.5), r"task.within=1.5: a probability, in \[0, 1\]"),
-        (lambda: csbm(noise=-1.0), "task.noise=-1.0: at least 0"),
+        (lambda: csbm(nodes=3), "task.nodes=3: must be at least 4"),
+        (
+            lambda: csbm(within=1.5),
+            r"task.within=1.5: must be a probability in \[0, 1\]",
+        ),
+        (lambda: csbm(noise=-1.0), "task.noise=-1.0: must be at least 0"),
         (lambda: csbm(within=0.0, across=0.0), "too sparse for task.nodes=200"),
-        (lambda: hop_distances(np.eye(3) > 1, 0), "task.hops=0: at least 1"),
-        (lambda: nearest_neighbours(np.eye(3), 3), "task.neighbours=3: between 1 and"),
+        (lambda: hop_distances(np.eye(3) > 1, 0), "task.hops=0: must be at least 1"),
+        (
+            lambda: nearest_neighbours(np.eye(3), 3),
+            "task.neighbours=3: must be between 1 and 2",
+        ),
         (
             lambda: node_classification(path_graph(), train_share=0.0),
-            "task.train_share=0.0: of 5 nodes it leaves none to train on",
+            "task.train_share=0.0: leaves none of 5 nodes to train on",
         ),
         (
             lambda: node_classification(path_graph(), train_share=1.0),
-            "task.train_share=1.0: of 5 nodes it leaves none to test",
+            "task.train_share=1.0: leaves none of 5 nodes to test",
         ),
         (lambda: read_graph("/nowhere"), "task.path=/nowhere: no such folder"),
     ],
