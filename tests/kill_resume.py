@@ -54,14 +54,14 @@ def start(workdir: Path, cache: Path, more: list[str]) -> "subprocess.Popen[byte
 
 def phase(workdir: Path) -> str:
     """Where a sweep was when it died, from what it left."""
-    turns = list(workdir.glob("checkpoints/turn-*"))
+    waves = list(workdir.glob("checkpoints/wave-*"))
     if not (workdir / "manifest.json").exists():
         return "before its directory"
-    if not turns:
+    if not waves:
         return "before its first save, or after its last"
-    if any("tmp" in path.name for turn in turns for path in turn.iterdir()):
+    if any("tmp" in path.name for wave in waves for path in wave.iterdir()):
         return "while saving"
-    points = max(int(path.stem) for turn in turns for path in turn.glob("*.npz"))
+    points = max(int(path.stem) for wave in waves for path in wave.glob("*.npz"))
     return "writing results" if points == SETTINGS["eval.points"] else "training"
 
 
@@ -98,7 +98,7 @@ def compare(workdir: Path, reference: Path) -> list[str]:
     if parameters(workdir) != parameters(reference):
         wrong.append("parameters")
     left = [path.name for path in workdir.rglob("*") if "tmp" in path.name]
-    return wrong + left + [path.name for path in workdir.glob("checkpoints/turn-*")]
+    return wrong + left + [path.name for path in workdir.glob("checkpoints/wave-*")]
 
 
 def run(kills: int, seed: int, folder: Path, more: list[str]) -> int:

@@ -42,10 +42,11 @@ def write_manifest(
       complete: Whether everything else in the directory is final.
       **facts: Members, placement, times, tracking ids and so on.
     """
+    results = (METRICS, SUMMARY) if complete else ()
     content = {
         "schema": 1,
         "complete": complete,
-        "files": checksums(workdir) if complete else {},
+        "files": {name: checksum(workdir / name) for name in results},
         "fingerprint": mark,
         "config": _plain(config),
         "versions": {"python": platform.python_version()}
@@ -87,12 +88,9 @@ def read_placement(workdir: Path) -> dict[str, int] | None:
     return read_manifest(workdir).get("placement")
 
 
-def checksums(workdir: Path) -> dict[str, str]:
-    """SHA-256 of the result files of a complete sweep, by name."""
-    return {
-        name: hashlib.sha256((workdir / name).read_bytes()).hexdigest()
-        for name in (METRICS, SUMMARY)
-    }
+def checksum(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal digits."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def changed_settings(manifest: dict[str, Any], config: ConfigDict) -> str:

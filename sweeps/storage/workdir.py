@@ -14,7 +14,7 @@ from ml_collections import ConfigDict
 
 from sweeps.errors import BadInput
 from sweeps.storage.files import MANIFEST, SUMMARY
-from sweeps.storage.manifest import changed_settings, checksums, read_manifest
+from sweeps.storage.manifest import changed_settings, checksum, read_manifest
 
 LOCK = ".lock"
 SPARE_BYTES = 100e6
@@ -112,10 +112,10 @@ def read_summary(workdir: Path) -> dict[str, Any]:
 
 
 def _check_results(workdir: Path, known: dict[str, str]) -> None:
-    """Compares the result files with their checksums from the manifest."""
+    """Compares the result files with their checksum from the manifest."""
     for name, digest in known.items():
         path = workdir / name
-        if not path.is_file() or checksums(workdir)[name] != digest:
+        if not path.is_file() or checksum(path) != digest:
             raise BadInput(
                 f"workdir={workdir}: {name} is damaged or was changed; run the sweep "
                 "again in another directory"

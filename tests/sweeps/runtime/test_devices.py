@@ -108,7 +108,7 @@ def test_two_devices_end_what_eight_began(
 ) -> None:
     workdir = on_eight / "stopped"
     assert not (workdir / "onset.json").exists()
-    assert list(workdir.glob("checkpoints/turn-0000/*.npz"))
+    assert list(workdir.glob("checkpoints/wave-0000/*.npz"))
     sweep(configure(settings | {"sweep.data": 2}), workdir)
     np.testing.assert_allclose(values(workdir), on_two, rtol=1e-4, atol=1e-5)
 

@@ -79,7 +79,7 @@ class Pair:
 
     def until_saved(self, point: int) -> None:
         """Waits for a measurement in the journal."""
-        file = self.workdir / f"checkpoints/turn-0000/{point:04d}.npz"
+        file = self.workdir / f"checkpoints/wave-0000/{point:04d}.npz"
         for _ in range(3000):
             if file.exists():
                 return

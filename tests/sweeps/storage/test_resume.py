@@ -187,3 +187,6 @@ def test_a_damaged_result_is_not_shown(
     flip(workdir / name)
     with pytest.raises(BadInput, match=f"{name} is damaged"):
         sweep(configure(tiny), workdir, quiet())
+    (workdir / name).unlink()
+    with pytest.raises(BadInput, match=f"{name} is damaged"):
+        sweep(configure(tiny), workdir, quiet())
