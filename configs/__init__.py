@@ -1,1 +1,1 @@
-"""What to run: one short file per experiment; default.py lists every key."""
+"""What to run: default.py documents every key, each other file is one experiment."""

@@ -4,22 +4,28 @@
     onset sweep --config=configs/graph_attention.py:v2 --workdir=runs/gatv2
     onset sweep --config=configs/graph_attention.py:full --workdir=runs/gat_full
 
-Time on 2 CPU cores: 100 s (``v1``). What comes out (GAT, 8 seeds): hubs of 5 to 10
-times an even share at a weak brake against an untrained null of 6, so 4 to 7 of 8 seeds
-collapse up to brake .17, 3/8 at .53 and none from .95 on: critical brake .41, 95 %
-interval .12 to .70. The effective rank is never below its uniform null, which is 1:
-averaging the whole graph. Keys in the sense of a norm do not exist. Held-out loss is
-3.7 nats at brake 0 and below .001 from .5 to 3: all 200 nodes are within two hops, so
-without the brake the network has to learn the 100 training nodes by heart.
-``full`` goes on to brake 100: at 10 hubs were back in 4/4 seeds of the search,
-presumably because training raises the scores above the brake.
-GATv2 (6 minutes, while other work ran): 1 of 80 members; excess 2.3 to 3.7 against an
-untrained null of 6.4 to 7.1: no collapse at any brake, as its scores depend on the
-query.
+Wall time on 2 CPU cores: 100 s (``v1``); ``v2`` took 6 minutes while other work ran.
 
-Search (4 seeds, 600 steps; collapsed at brakes 0, .1, 1, 10): with an MLP, all matrices
-sd .1, 0/8 up to 5 and 2/8 at 10; without, sd .1: 1/4 1/4 0/4 0/4; Glorot's scales: 4/4
-4/4 0/4 4/4, the default. Embedding .5 and router .3: excess 26, but 31 untrained.
+Result (GAT, 8 seeds): at a weak brake hubs receive 5 to 10 times their mass under
+uniform routing, against an untrained null of 6. Thus 4 to 7 of 8 seeds collapse up to
+brake .17, 3/8 at .53 and none from .95 on. The critical brake is .41, with a 95 %
+interval of .12 to .70. The effective rank is never below its uniform null, which is 1
+because uniform routing averages the whole graph. The router has no keys in the sense
+needed for a norm. The held-out loss is 3.7 nats at brake 0 and below .001 from .5 to 3:
+all 200 nodes are within two hops, so without the brake the network has to memorise the
+100 training nodes. ``full`` goes on to brake 100, because at 10 hubs were back in 4/4
+seeds of the search, presumably because training raises the scores above the brake.
+
+Result (GATv2, 8 seeds): 1 of 80 members collapses. The excess is 2.3 to 3.7 against an
+untrained null of 6.4 to 7.1, so there is no collapse at any brake, as expected of
+scores that depend on the query.
+
+Search (4 seeds, 600 steps; seeds collapsed at brakes 0, .1, 1 and 10):
+
+- with an MLP, all matrices of standard deviation .1: 0/8 up to brake 5 and 2/8 at 10.
+- without it, standard deviation .1: 1/4, 1/4, 0/4, 0/4.
+- without it, Glorot's scales: 4/4, 4/4, 0/4, 4/4. This is the default.
+- embedding .5 and router .3: an excess of 26, but 31 untrained.
 """
 
 from ml_collections import ConfigDict
@@ -32,7 +38,7 @@ PRESETS = ("v1", "v2", "full")
 def get_config(preset: str = "v1") -> ConfigDict:
     """GAT (``v1``), GATv2 (``v2``), or GAT over a wider range (``full``)."""
     if preset not in PRESETS:
-        raise ValueError(f"preset {preset!r}: one of {', '.join(PRESETS)}")
+        raise ValueError(f"preset {preset!r}: must be one of {', '.join(PRESETS)}")
     config = default.get_config()
     version = "v2" if preset == "v2" else "v1"
     config.router = ConfigDict({"name": "graph_attention", "version": version})
@@ -42,8 +48,8 @@ def get_config(preset: str = "v1") -> ConfigDict:
     config.model.layers, config.model.width, config.model.heads = 3, 32, 2
     config.model.positions = "none"
     config.model.mlp_ratio = 0
-    config.model.init.embedding = 0.35  # Glorot's, for 8 features ...
-    config.model.init.router = 0.18  # ... and for a width of 32
+    config.model.init.embedding = 0.35  # Glorot's scale for 8 features
+    config.model.init.router = 0.18  # Glorot's scale for a width of 32
     config.train.steps, config.train.batch = 600, 1
     config.train.learning_rate = 5e-3
     config.eval.sequences = 1
