@@ -179,7 +179,9 @@ def _calculated() -> str:
     """Coverage of the interval from infinitely many values, by binomial counts."""
     shares = [1 - 2 * stats.binom.cdf(n - enough(n), n, 0.5) for n in UNITS]
     pairs = zip(shares, UNITS, strict=True)
-    return " and ".join(f"{100 * share:.1f} % with {n} seeds" for share, n in pairs)
+    return " and ".join(
+        f"{100 * share:.1f} % of sweeps with {n} seeds" for share, n in pairs
+    )
 
 
 def _listed(items: list[str]) -> str:
