@@ -153,7 +153,7 @@ class WandbTracker:
             )
 
     def finish(self, summary: dict[str, Any], figures: list[Path]) -> None:
-        """Logs the onset curve against the knob and the figures, and closes all runs."""
+        """Logs the onset curve against the knob and all figures; closes all runs."""
         for point in summary["curve"]:
             self._curve.log({summary["knob"]: point["value"], **curve_metrics(point)})
         for name, value in summary["onset"].items():
