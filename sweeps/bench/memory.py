@@ -110,7 +110,7 @@ def _bound_memory() -> None:
 
 
 def _reset_peak() -> int:
-    """Resets the peak to the present resident memory, if possible; that in bytes."""
+    """Resets the peak to the present resident memory if possible; returns bytes."""
     with contextlib.suppress(OSError):
         RESET.write_text("5")
     return (_kilobytes(STATUS, "VmRSS") or 0) * 1024 or _peak()

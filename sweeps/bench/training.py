@@ -161,7 +161,7 @@ def _compare(
     notes = [LEGEND]
     if BASE not in timed:
         notes.append(
-            f"There are no ratios, because {BASE} did not run: {failures[BASE]}."
+            f"There are no ratios, because {BASE!r} did not run: {failures[BASE]}."
         )
     if not on_host:
         notes.append("Memory is measured on CPUs only.")
