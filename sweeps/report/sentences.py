@@ -102,11 +102,10 @@ def _open_ends(summary: dict[str, Any]) -> list[str]:
     ends = [name for end, name in names.items() if onset[end] is None]
     if not ends:
         return []
-    several = "s" * (len(ends) > 1)
+    place = f"{ends[0]} end" if len(ends) == 1 else f"{' and '.join(ends)} ends"
     return [
-        f"The interval is open at its {' and '.join(ends)} end{several}: "
-        f"{_seeds(onset['units'])} do not exclude that the collapse probability stays "
-        f"on one side of one half in that direction{several}."
+        f"The interval is open at its {place}: {_seeds(onset['units'])} do not exclude "
+        "that the collapse probability stays on one side of one half there."
     ]
 
 
