@@ -92,7 +92,7 @@ def _cells(point: dict[str, Any]) -> list[str]:
     nulls = [null["high"] for null in point["nulls"].values()]
     fraction = point["fraction"]
     return [
-        f"{point['value']:.8g}",  # the digits it was given
+        f"{point['value']:.8g}",  # with the digits it was given
         f"{point['collapsed']}/{alive}" + "!" * bool(point["diverged"]),
         f"{100 * fraction['low']:.0f}–{100 * fraction['high']:.0f}",
         f"{_show(hub['median'])} ({_show(hub['low'])}–{_show(hub['high'])})",

@@ -33,7 +33,7 @@ class GeometricMixer(nn.Module):
             width // config.heads,
             config.heads,
             negative_slope=config.negative_slope,
-            add_self_loops=False,  # in the mask already; else in each pass
+            add_self_loops=False,  # the mask has them; saves adding them each pass
         )
         self.register_buffer("edges", edges, persistent=False)
 
