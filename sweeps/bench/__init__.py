@@ -1,4 +1,4 @@
-"""Timing of training and of single routers, against others in the same run.
+"""Benchmarks: training and single routers, timed against peers in the same run.
 
 Does not belong here: anything that a sweep itself needs.
 """

@@ -1,7 +1,7 @@
-"""What `onset bench --what=sweep` sets side by side: the same members, the same steps.
+"""The contestants of `onset bench --what=sweep`: same members, same training steps.
 
-All programs start from the same parameters. Those of Onset draw their batches inside,
-as a sweep does; its peers are handed the same batches beforehand.
+All contestants start from the same parameters. Onset's own draw their batches while
+they run, as a sweep does; its peers receive the same batches beforehand.
 """
 
 import copy
@@ -29,7 +29,7 @@ from sweeps.runtime.placement import Placement, cores, make_mesh
 from train.step import TrainState, draw_batches, train_step
 
 WIDTHS = (4, 16)
-"""Members at once on each device, beside those of the sweep itself."""
+"""Members at once on each device that are timed besides those of the sweep."""
 ONSET = "Onset as swept"
 BASE = "PyTorch eager, one by one"
 LIBRARIES = {
@@ -37,7 +37,10 @@ LIBRARIES = {
     SelectiveSSM: "transformers",
     GraphAttention: "torch_geometric",
 }
-"""Of the published layers that are peers; these have no brake, `Attention`'s has."""
+"""Library of the published layer that is the peer of a router.
+
+These layers have no brake; the peer of `Attention` has one.
+"""
 BRAKE = "token.brake"
 FUNCTIONAL = {
     "PyTorch vmap": {"stacked": True, "compiled": False},
@@ -47,20 +50,20 @@ FUNCTIONAL = {
 
 
 class Trainer(Protocol):
-    """A program that was compiled, with its members' states."""
+    """A compiled program together with the states of its members."""
 
     def train(self) -> Any:
-        """Trains all members for a chunk and waits; losses ``[M, steps]``."""
+        """Trains all members for one chunk and waits; returns losses ``[M, steps]``."""
         ...
 
 
 @dataclasses.dataclass(frozen=True)
 class Start:
-    """Where every peer starts, as NumPy.
+    """Common starting point of all contestants, as NumPy arrays.
 
     Attributes:
-      states: of all members, ``[M]``.
-      batches: inputs and targets of the chunk, ``[steps, B, ...]``.
+      states: Initial states of all members, ``[M]``.
+      batches: Inputs and targets of the chunk, ``[steps, B, ...]``.
     """
 
     states: TrainState
@@ -69,13 +72,13 @@ class Start:
 
 @dataclasses.dataclass(frozen=True)
 class Contestant:
-    """A row of the table.
+    """A way to train the members: one row of the table.
 
     Attributes:
-      name: of the row.
-      load: imports what it needs, so that it is not measured.
-      build: from the start of all peers to a trainer.
-      missing: why it cannot run here; empty where it can.
+      name: Name of the row.
+      load: Function that imports what it needs, so that imports are not measured.
+      build: Function from the common starting point to a trainer.
+      missing: Why it cannot run here; empty if it can.
     """
 
     name: str
@@ -85,10 +88,10 @@ class Contestant:
 
 
 def one_value(config: ConfigDict, members: int, steps: int) -> ConfigDict:
-    """The config of members that differ in their seeds alone, for one chunk.
+    """The config of members that differ only in their seeds, for one chunk.
 
-    All have the least value of the swept knob, because time does not depend on it;
-    `build_timed` changes it where the peer knows only one value.
+    All have the smallest value of the swept knob, because time does not depend on it;
+    `build_timed` changes the value if the peer supports only one.
     """
     config = copy.deepcopy(config)
     sweep = config.sweep
@@ -100,10 +103,10 @@ def one_value(config: ConfigDict, members: int, steps: int) -> ConfigDict:
 
 
 def build_timed(config: ConfigDict) -> Experiment:
-    """The experiment of a config of one value, see `one_value`.
+    """Builds the experiment of a config with one value, see `one_value`.
 
-    Where the peer is a published layer, its members have the value at which the router
-    is that layer, which may be 0: no axis of a config has that alone.
+    If the peer is a published layer, members have the value at which the router equals
+    that layer. This may be 0, which a config cannot have as its only value.
     """
     experiment = build_experiment(config)
     grid, (router, _) = experiment.grid, experiment.routers["token"]
@@ -114,7 +117,7 @@ def build_timed(config: ConfigDict) -> Experiment:
 
 
 def draw_start(experiment: Experiment) -> Start:
-    """Initial states and first batches, those that a sweep would have."""
+    """Draws the initial states and the first batches that a sweep would have."""
     placement = Placement(1, 1)
     loop = make_loop(experiment, placement, make_mesh(placement))
     members = make_members(
@@ -129,11 +132,11 @@ def draw_start(experiment: Experiment) -> Start:
 
 
 def list_contestants(experiment: Experiment, planned: Placement) -> list[Contestant]:
-    """All rows, the sweep's own first.
+    """Lists all contestants, the sweep's own program first.
 
     Args:
-      experiment: whose members are trained, on one data stream.
-      planned: placement of a sweep.
+      experiment: Experiment whose members are trained, on one data stream.
+      planned: Placement that a sweep would have.
     """
     rows = [
         Contestant(name, _nothing, functools.partial(_chunk, experiment, placement))
@@ -154,7 +157,7 @@ def list_contestants(experiment: Experiment, planned: Placement) -> list[Contest
 
 
 def placements(members: int, planned: Placement) -> Iterator[tuple[str, Placement]]:
-    """Named placements that differ, the planned one first."""
+    """Distinct placements with their names, the planned one first."""
     yield f"{ONSET}, {_layout(planned)}", planned
     seen = {planned}
     widest = -(-members // planned.devices)
@@ -167,47 +170,49 @@ def placements(members: int, planned: Placement) -> Iterator[tuple[str, Placemen
 
 
 def why_no_peer(experiment: Experiment) -> str:
-    """Why PyTorch cannot train the same members here; empty where it can."""
+    """Why PyTorch cannot train the same members here; empty if it can."""
     router, settings = experiment.routers["token"]
     knobs = {f"token.{name}": knob.neutral for name, knob in router.knobs.items()}
     axis = experiment.grid.axis
     if "depth" in experiment.routers:
-        return "no peer of a depth slot"
+        return "no peer for a depth router"
     changed = any(value != knobs[k] for k, value in experiment.fixed.items())
     if changed or axis.knob != BRAKE:
-        return f"no peer of knobs other than {BRAKE}"
+        return f"no peer for knobs other than {BRAKE}"
     if experiment.spec.model.config.dtype != jnp.float32:
-        return "no peer of model.dtype other than float32"
+        return "no peer for a model.dtype other than float32"
     if router is Attention:
         if settings.rotary or settings.slopes != "uniform":
-            return "no peer of rotary attention or of other slopes than uniform"
+            return "no peer for rotary attention or for slopes other than uniform"
     elif router not in LIBRARIES:
-        return f"no peer of {router.__name__}"
+        return f"no peer for {router.__name__}"
     elif not getattr(settings, "token_shift", getattr(settings, "gated", True)):
-        return f"no peer of this form of {router.__name__}"
+        return f"no peer for this form of {router.__name__}"
     elif any(value != knobs[BRAKE] for value in axis.values):
-        return f"no peer at another brake than {knobs[BRAKE]:g}, the published one"
+        return f"no peer at a brake other than {knobs[BRAKE]:g}, the published one"
     needed = {"torch", LIBRARIES.get(router, "torch")}
     if any(importlib.util.find_spec(name) is None for name in needed):
-        return "needs PyTorch: pip install 'router-sweeps[parity]'"
+        return "PyTorch or its library is missing: pip install 'router-sweeps[parity]'"
     return ""
 
 
 def why_not_functional(library: str, *, stacked: bool, compiled: bool) -> str:
-    """Why a library's layers do not train in this style; empty where they do."""
+    """Why the layers of a library cannot train in this style; empty if they can."""
     if library == "transformers":
-        return "transformers' mixers run eagerly"
+        return "the mixers of transformers run eagerly only"
     if library == "torch_geometric" and stacked and compiled:
-        # With PyTorch 2.13: the first losses agree and later ones do not, by .01.
-        return "compiled so, PyTorch Geometric's layers train to other losses"
+        # With PyTorch 2.13, the first losses agree, and later ones differ by .01.
+        return (
+            "PyTorch Geometric's layers train to different losses if compiled this way"
+        )
     return ""
 
 
 class ChunkTrainer:
-    """Onset's own program: a whole chunk of all members in one call."""
+    """Onset's own program: one call trains all members for a whole chunk."""
 
     def __init__(self, experiment: Experiment, placement: Placement) -> None:
-        """Compiles it and initialises its members."""
+        """Compiles the program and initialises its members."""
         self._members = experiment.grid.members
         chunk = compile_chunk(experiment, placement, self._members)
         self._chunk, self.states, self._arguments = chunk
@@ -219,7 +224,7 @@ class ChunkTrainer:
 
 
 class PlainLoop:
-    """The same step, jitted, called for every member and step from Python."""
+    """The same training step, jitted, called from Python for each member and step."""
 
     def __init__(self, experiment: Experiment, start: Start) -> None:
         """Puts states and batches on the first device."""
@@ -250,7 +255,7 @@ class PlainLoop:
 
 
 def load_torch() -> None:
-    """Imports PyTorch, and what its optimisers import of it when first made."""
+    """Imports PyTorch, and the parts that its optimisers import when first used."""
     import torch
     import torch._dynamo
 
@@ -258,7 +263,7 @@ def load_torch() -> None:
 
 
 def load_peer(experiment: Experiment) -> None:
-    """Imports PyTorch and the library that the peer's layers are of."""
+    """Imports PyTorch and the library that provides the peer's layers."""
     load_torch()
     from sweeps.bench.peers.torch_training import make_mixer
 
@@ -278,7 +283,7 @@ def _chunk(experiment: Experiment, placement: Placement, _: Start) -> Trainer:
 
 
 def _nothing() -> None:
-    """JAX is there already."""
+    """Imports nothing: JAX is already there."""
 
 
 def _layout(placement: Placement) -> str:

@@ -1,9 +1,10 @@
-"""Peak memory of one program of the benchmark, in a process of its own.
+"""Peak memory of one contestant of the benchmark, measured in a process of its own.
 
-What counts is resident memory above that after imports, with the experiment and the
-start of all peers in memory. Linux keeps the peak of each address space (``VmHWM``),
-and resets it when asked. ``ru_maxrss`` will not do there: a process starts with that of
-the one that forked it. Elsewhere it is what there is, and includes the imports' peak.
+The peak is the resident memory above the level after imports, at which the experiment
+and the common starting point are already in memory. Linux records the peak of each
+address space (``VmHWM``) and resets it on request. ``ru_maxrss`` cannot be used on
+Linux, because a process starts with the value of the process that forked it. On other
+systems nothing else is available, and the result includes the peak of the imports.
 """
 
 import contextlib
@@ -30,12 +31,12 @@ RESET = Path("/proc/self/clear_refs")
 
 @dataclasses.dataclass(frozen=True)
 class Peak:
-    """Most megabytes that were resident, or why there are none.
+    """Peak resident memory in megabytes, or why there is none.
 
     Attributes:
-      whole: above what was there after imports, compilation and training.
-      round: above what is there between two rounds, one round.
-      failure: in one line; empty where it ran.
+      whole: Peak of compilation and training, above the level after imports.
+      round: Peak of one round of training, above the level between two rounds.
+      failure: Why the contestant failed, in one line; empty if it ran.
     """
 
     whole: float = math.nan
@@ -46,21 +47,21 @@ class Peak:
 def peak_memory(
     config: ConfigDict, planned: Placement, start: Start, name: str
 ) -> Peak:
-    """Runs a program in a fresh process, which may take most of the free memory.
+    """Runs a contestant in a new process, which may take most of the free memory.
 
     Args:
-      config: of the experiment.
-      planned: placement of a sweep.
-      start: of all peers.
-      name: of the program.
+      config: Config of the experiment.
+      planned: Placement that a sweep would have.
+      start: Common starting point of all contestants.
+      name: Name of the contestant.
     """
-    # A fresh interpreter: a forked one would share JAX's threads and our memory.
+    # A new interpreter: a forked one would share JAX's threads and our memory.
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(1, mp_context=context) as pool:
         try:
             return pool.submit(_measure, config, planned, start, name).result()
         except BrokenProcessPool:
-            return Peak(failure="its process died, most likely out of memory")
+            return Peak(failure="its process died, probably because memory ran out")
 
 
 def one_line(error: Exception) -> str:
@@ -72,13 +73,13 @@ def one_line(error: Exception) -> str:
 
 def _measure(config: ConfigDict, planned: Placement, start: Start, name: str) -> Peak:
     claim_cores()
-    programs = list_contestants(build_timed(config), planned)
-    (program,) = (one for one in programs if one.name == name)
+    contestants = list_contestants(build_timed(config), planned)
+    (contestant,) = (one for one in contestants if one.name == name)
     try:
-        program.load()
+        contestant.load()
         _bound_memory()
         before = _reset_peak()
-        trainer = program.build(start)
+        trainer = contestant.build(start)
         trainer.train()
         whole = _peak() - before
         _return_freed()
@@ -86,20 +87,20 @@ def _measure(config: ConfigDict, planned: Placement, start: Start, name: str) ->
         trainer.train()
         more = _peak() - between if RESET.exists() else math.nan
         return Peak(whole / 1e6, more / 1e6)
-    # Whatever a program or a library under it raises is a row, not an end.
+    # Whatever a contestant or its library raises becomes a row of the table.
     except Exception as error:
         return Peak(failure=one_line(error))
 
 
 def _return_freed() -> None:
-    """Gives back what the compiler freed, which a round would use again (glibc)."""
+    """Returns memory freed by the compiler, which a round would reuse (glibc)."""
     gc.collect()
     with contextlib.suppress(AttributeError, OSError, TypeError):
         ctypes.CDLL(None).malloc_trim(0)
 
 
 def _bound_memory() -> None:
-    """Lets an allocation fail in this process before the machine runs out."""
+    """Makes allocations fail in this process before the machine runs out of memory."""
     free = _kilobytes(MEMORY, "MemAvailable")
     if free:
         used = _kilobytes(STATUS, "VmData") or 0
@@ -109,14 +110,14 @@ def _bound_memory() -> None:
 
 
 def _reset_peak() -> int:
-    """Sets the peak to what is resident now where that can be done; bytes."""
+    """Resets the peak to the present resident memory if possible; returns bytes."""
     with contextlib.suppress(OSError):
         RESET.write_text("5")
     return (_kilobytes(STATUS, "VmRSS") or 0) * 1024 or _peak()
 
 
 def _peak() -> int:
-    """The most that was resident, bytes."""
+    """Peak resident memory in bytes."""
     known = _kilobytes(STATUS, "VmHWM")
     if known:
         return known * 1024

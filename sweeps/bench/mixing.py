@@ -1,8 +1,9 @@
-"""onset bench --what=mixing: one router's forward and backward pass by itself.
+"""onset bench --what=mixing: the forward and backward pass of one router alone.
 
-Times and measures the training path of a recurrent router, with its projections,
-beside the same router through a plain `lax.scan` and, where it is installed,
-transformers' CPU path of the same shape; then the training path alone over lengths.
+Measures time and memory of the training path of a recurrent router, with its
+projections, and compares it with the same router through a plain `lax.scan` and, if it
+is installed, with transformers' CPU path of the same shape. Then measures the training
+path alone over several lengths.
 """
 
 import dataclasses
@@ -20,24 +21,25 @@ from rich.table import Table
 from routers import ROUTERS
 from routers.base import Array, Geometry, Router, causal_geometry, neutral_knobs
 from sweeps.bench.peers.lax_scan import PLAIN
-from sweeps.bench.timing import time_in_turn
+from sweeps.bench.timing import time_alternately
 from sweeps.design.parse import read_routers
 from sweeps.errors import BadInput
 
 LEAST_SECONDS = 0.05
-"""A round of a program lasts at least this long; short ones are repeated."""
+"""Minimum time of the timed calls of one pass in each round; short ones repeat."""
 BATCH = 1
 OURS, SCAN, TRANSFORMERS = "Onset", "plain lax.scan", "transformers, CPU"
 
 
 @dataclasses.dataclass(frozen=True)
 class TimedPass:
-    """A forward and backward pass.
+    """A forward and backward pass that is timed.
 
     Attributes:
-      name: in the table.
-      step: computes it once and waits for the result.
-      temporary: bytes XLA allocates besides arguments and results; None if unknown.
+      name: Name of its row in the table.
+      step: Function that computes the pass once and waits for the result.
+      temporary: Bytes that XLA allocates besides arguments and results; None if
+        unknown.
     """
 
     name: str
@@ -49,43 +51,47 @@ def bench_mixing(config: ConfigDict, length: int, lengths: Sequence[int]) -> Non
     """Measures and prints both tables.
 
     Args:
-      config: of a sweep; its router, width and heads are used.
-      length: T at which programs are compared.
-      lengths: T over which the growth of time and memory is fitted.
+      config: Config of a sweep; its router, width and heads are used.
+      length: Length T at which the passes are compared.
+      lengths: Lengths T over which the growth of time and memory is fitted.
 
     Raises:
-      BadInput: a length below 1, fewer than two lengths, or no peer.
+      BadInput: A length is below 1, there are fewer than two lengths, or the router
+        has no peer.
     """
     listed = ",".join(map(str, lengths))
     if length < 1:
-        raise BadInput(f"--length={length}: at least 1")
+        raise BadInput(f"--length={length}: must be at least 1")
     if len(set(lengths)) < 2 or min(lengths) < 1:
-        raise BadInput(f"--lengths={listed}: at least two, each at least 1")
+        raise BadInput(
+            f"--lengths={listed}: must be at least two lengths, each at least 1"
+        )
     router, settings = read_routers(config)["token"]
     if router not in PLAIN:
         names = (name for name, (known, _) in ROUTERS.items() if known in PLAIN)
         known = ", ".join(names)
         raise BadInput(
-            f"router.name={config.router.name!r}: no plain-scan peer; accepted: {known}"
+            f"router.name={config.router.name!r}: has no plain-scan peer; must be one "
+            f"of {known}"
         )
     width = config.model.width
     ours, plain = router(width, settings), PLAIN[router](width, settings)
-    programs = [training_step(OURS, ours, length), training_step(SCAN, plain, length)]
+    passes = [training_step(OURS, ours, length), training_step(SCAN, plain, length)]
     console = Console()
     if importlib.util.find_spec("transformers") is None:
-        console.print("transformers is not installed: its row is left out")
+        console.print("transformers is not installed, so its row is missing")
     else:
         from sweeps.bench.peers.huggingface import mixer_step
 
-        programs.append(TimedPass(TRANSFORMERS, mixer_step(ours, BATCH, length)))
+        passes.append(TimedPass(TRANSFORMERS, mixer_step(ours, BATCH, length)))
     title = f"{router.__name__}, forward and backward, B = {BATCH}, D = {width}"
-    console.print(_comparison(f"{title}, T = {length}", programs), highlight=False)
+    console.print(_comparison(f"{title}, T = {length}", passes), highlight=False)
     growing = [training_step(str(value), ours, value) for value in lengths]
     console.print(_growth(title, lengths, growing), highlight=False)
 
 
 def training_step(name: str, router: Router, length: int) -> TimedPass:
-    """Value and gradient, by parameters and input, of one compiled training path."""
+    """Compiles the value and gradient, by parameters and input, of a training path."""
     x = jax.random.normal(jax.random.key(0), (BATCH, length, router.width))
     short, knobs = min(length, 8), neutral_knobs(router)
     key = jax.random.key(1)
@@ -96,7 +102,7 @@ def training_step(name: str, router: Router, length: int) -> TimedPass:
         return jnp.mean(jnp.square(y.astype(jnp.float32)))
 
     gradient = jax.jit(jax.value_and_grad(loss, argnums=(0, 1)))
-    # The path reads nothing of the geometry but its rank.
+    # The path reads nothing of the geometry except its rank.
     shape = jax.eval_shape(lambda: causal_geometry(length))
     compiled = gradient.lower(params, x, shape).compile()
     memory: Any = compiled.memory_analysis()
@@ -109,30 +115,30 @@ def training_step(name: str, router: Router, length: int) -> TimedPass:
 
 
 def fitted_exponent(lengths: Sequence[int], values: Sequence[float]) -> float:
-    """Least-squares slope of ``log value`` by ``log length``; 1 is linear."""
+    """Least-squares slope of ``log value`` against ``log length``; 1 means linear."""
     return float(np.polyfit(np.log(lengths), np.log(values), 1)[0])
 
 
-def _time(programs: Sequence[TimedPass]) -> np.ndarray:
-    """Seconds of a pass, ``[ROUNDS, programs]``."""
-    return time_in_turn([program.step for program in programs], LEAST_SECONDS)
+def _time(passes: Sequence[TimedPass]) -> np.ndarray:
+    """Seconds per pass, ``[TIMING_ROUNDS, passes]``."""
+    return time_alternately([one.step for one in passes], LEAST_SECONDS)
 
 
-def _comparison(title: str, programs: Sequence[TimedPass]) -> Table:
+def _comparison(title: str, passes: Sequence[TimedPass]) -> Table:
     table = Table(title=title)
     columns = ("program", "ms, median", "temp MB", "time / Onset", "memory / Onset")
     for heading in columns:
         table.add_column(heading, justify="right")
-    seconds = _time(programs)
-    base = programs[0].temporary or 1
-    # Of ratios within a round: load that lasts longer than a round cancels.
+    seconds = _time(passes)
+    base = passes[0].temporary or 1
+    # Ratios within a round: other load that lasts longer than a round cancels.
     ratios = np.median(seconds / seconds[:, :1], axis=0)
-    for program, middle, ratio in zip(
-        programs, np.median(seconds, axis=0), ratios, strict=True
+    for one, middle, ratio in zip(
+        passes, np.median(seconds, axis=0), ratios, strict=True
     ):
-        memory = program.temporary
+        memory = one.temporary
         table.add_row(
-            program.name,
+            one.name,
             f"{middle * 1e3:.2f}",
             "—" if memory is None else f"{memory / 1e6:.3f}",
             f"{ratio:.2f}",
@@ -141,12 +147,12 @@ def _comparison(title: str, programs: Sequence[TimedPass]) -> Table:
     return table
 
 
-def _growth(title: str, lengths: Sequence[int], programs: Sequence[TimedPass]) -> Table:
+def _growth(title: str, lengths: Sequence[int], passes: Sequence[TimedPass]) -> Table:
     table = Table(title=title)
     for heading in ("T", "ms, median", "temp MB"):
         table.add_column(heading, justify="right")
-    seconds = np.median(_time(programs), axis=0)
-    memory = [float(program.temporary or 0) for program in programs]
+    seconds = np.median(_time(passes), axis=0)
+    memory = [float(one.temporary or 0) for one in passes]
     for length, middle, size in zip(lengths, seconds, memory, strict=True):
         table.add_row(str(length), f"{middle * 1e3:.2f}", f"{size / 1e6:.3f}")
     table.add_section()

@@ -1,33 +1,38 @@
-"""How `onset bench` times programs against each other."""
+"""Timing of several programs against each other for `onset bench`."""
 
 import time
 from collections.abc import Callable, Sequence
 
 import numpy as np
 
-ROUNDS = 5
+TIMING_ROUNDS = 5
+"""Number of rounds; each round times every program once."""
 
 
-def time_in_turn(
+def time_alternately(
     programs: Sequence[Callable[[], object]], least_seconds: float
 ) -> np.ndarray:
-    """Times programs in rounds, in each of them all programs in turn.
+    """Times programs alternately: in each round, one after the other.
 
-    A turn begins with a call that is not timed: after another program's turn the first
-    call took .05 s more, for one member of a sweep as long as 20 steps.
+    The first call of a program in each round is not timed. After another program had
+    run, that call took .05 s longer, which is as long as 20 steps of one member.
 
     Args:
-      programs: each computes something and waits for it.
-      least_seconds: that the timed calls of a turn last together; at least one call.
+      programs: Functions that compute something and wait for the result.
+      least_seconds: Minimum total time of the timed calls of a program in each round;
+        there is at least one call.
 
     Returns:
-      Seconds of a call, ``[ROUNDS, programs]``.
+      Mean seconds per call, ``[TIMING_ROUNDS, programs]``.
     """
-    turns = [[_turn(p, least_seconds) for p in programs] for _ in range(ROUNDS)]
-    return np.asarray(turns)
+    rounds = range(TIMING_ROUNDS)
+    return np.asarray(
+        [[_time_calls(p, least_seconds) for p in programs] for _ in rounds]
+    )
 
 
-def _turn(program: Callable[[], object], least_seconds: float) -> float:
+def _time_calls(program: Callable[[], object], least_seconds: float) -> float:
+    """Mean seconds per call, after one call that is not timed."""
     program()
     start, calls, elapsed = time.perf_counter(), 0, 0.0
     while elapsed < least_seconds or not calls:

@@ -1,8 +1,9 @@
-"""onset bench --what=sweep: every way to train the same members, in one table.
+"""onset bench --what=sweep: all ways to train the same members, in one table.
 
-Memory is measured first, each program alone in a process of its own; one that does not
-fit has failed there and is not tried again. Then all are compiled in this process and
-timed in rounds, each round all of them in turn, with no other process of ours at work.
+Memory is measured first, with each contestant alone in a process of its own. A
+contestant that does not fit fails there and is not tried again. Then all others are
+compiled in this process and timed alternately in rounds, while no other process of the
+benchmark is running.
 """
 
 import dataclasses
@@ -27,17 +28,18 @@ from sweeps.bench.contestants import (
     list_contestants,
 )
 from sweeps.bench.memory import Peak, one_line, peak_memory
-from sweeps.bench.timing import ROUNDS, time_in_turn
+from sweeps.bench.timing import TIMING_ROUNDS, time_alternately
 from sweeps.design.experiment import Experiment
 from sweeps.design.grid import make_grid
 from sweeps.engine.vmap_width import with_width
 from sweeps.runtime.placement import Placement, choose_placement, cores
 
 LEAST_SECONDS = 0.5
-"""Of a turn: a few chunks of one member, one of many."""
+"""Minimum time of a contestant in each round: a few chunks of one member."""
 REFERENCE = 16
-"""Members whose time per step of one member the others' is set against."""
+"""Number of members with which the time per member-step of others is compared."""
 DRAWN = (1, 4, 16, 64, 256)
+"""Numbers of members in the figure."""
 NONE = "–"
 COLUMNS = (
     "program",
@@ -50,21 +52,22 @@ COLUMNS = (
 )
 GROWTH = ("members", "placement", "member-steps/s", "µs, median")
 LEGEND = (
-    f"a × b: devices × members at once on each. / eager: ratio to {BASE}, the median "
-    "of those within a round. peak MB: of the process, compiling included, above that "
-    "after imports. round MB: what a later round adds while it runs."
+    "a × b: a devices with b members at once on each. / eager: rate relative to "
+    f"{BASE}, as the median of the ratios within a round. peak MB: peak memory of the "
+    "process, including compilation, above the level after imports. round MB: memory "
+    "that a later round adds while it runs."
 )
 
 
 @dataclasses.dataclass(frozen=True)
 class Sheet:
-    """A table, for the terminal and for a file.
+    """A table for the terminal and for a Markdown file.
 
     Attributes:
-      title: above it.
-      columns: their headings.
-      rows: of cells.
-      notes: lines below it.
+      title: Line above the table.
+      columns: Headings of the columns.
+      rows: Cells of each row.
+      notes: Lines below the table.
     """
 
     title: str
@@ -81,18 +84,19 @@ def bench_sweep(
     output: Path | None,
     figure: Path | None,
 ) -> None:
-    """Measures, prints and writes.
+    """Measures, then prints and writes the tables.
 
     Args:
-      experiment: as many members as the first count, on one data stream, one chunk.
-      config: that it was built from.
-      counts: of members.
-      command: that is written above the tables.
-      output: file for the tables as Markdown.
-      figure: file for the growth over members.
+      experiment: Experiment with as many members as the first count, on one data
+        stream, for one chunk.
+      config: Config from which it was built.
+      counts: Numbers of members to compare.
+      command: Command line that is written above the tables.
+      output: File for the tables as Markdown, or None.
+      figure: File for the figure of time against members, or None.
 
     Raises:
-      ValueError: no such devices, or a placement that is not one.
+      ValueError: The devices do not exist or the placement is not possible.
     """
     console = Console()
     planned = _planned(experiment, config)
@@ -126,63 +130,65 @@ def _planned(experiment: Experiment, config: ConfigDict) -> Placement:
 def _compare(
     experiment: Experiment, config: ConfigDict, planned: Placement, console: Console
 ) -> Sheet:
-    programs = list_contestants(experiment, planned)
+    contestants = list_contestants(experiment, planned)
     start = draw_start(experiment)
-    failures = {p.name: p.missing for p in programs if p.missing}
+    failures = {one.name: one.missing for one in contestants if one.missing}
     peaks: dict[str, Peak] = {}
-    ready = [p for p in programs if not p.missing]
+    ready = [one for one in contestants if not one.missing]
     on_host = jax.default_backend() == "cpu"
-    for program in ready if on_host else ():
-        with console.status(f"memory: {program.name}"):
-            peaks[program.name] = peak_memory(config, planned, start, program.name)
-        if peaks[program.name].failure:
-            failures[program.name] = peaks[program.name].failure
+    for one in ready if on_host else ():
+        with console.status(f"measuring memory: {one.name}"):
+            peaks[one.name] = peak_memory(config, planned, start, one.name)
+        if peaks[one.name].failure:
+            failures[one.name] = peaks[one.name].failure
     trainers: dict[str, Trainer] = {}
-    for program in ready:
-        if program.name not in failures:
-            with console.status(f"compiling: {program.name}"):
-                _try(program, start, trainers, failures)
+    for one in ready:
+        if one.name not in failures:
+            with console.status(f"compiling: {one.name}"):
+                _try(one, start, trainers, failures)
     with console.status("timing"):
         seconds = _time(list(trainers.values()))
     timed = dict(zip(trainers, seconds.T, strict=True))
     work = experiment.grid.members * experiment.steps
     rows = [
-        _row(program.name, work, timed, peaks, failures.get(program.name, ""))
-        for program in programs
+        _row(one.name, work, timed, peaks, failures.get(one.name, ""))
+        for one in contestants
     ]
     title = (
-        f"Member-steps per second, {experiment.grid.members} members, {ROUNDS} rounds "
-        f"of {experiment.steps} steps, {cores()} CPU cores"
+        f"Member-steps per second, {experiment.grid.members} members, {TIMING_ROUNDS} "
+        f"rounds of {experiment.steps} steps, {cores()} CPU cores"
     )
     notes = [LEGEND]
     if BASE not in timed:
-        notes.append(f"no ratios, whose base did not run: {BASE}: {failures[BASE]}")
+        notes.append(
+            f"There are no ratios, because {BASE!r} did not run: {failures[BASE]}."
+        )
     if not on_host:
-        notes.append("memory is measured on CPUs only")
+        notes.append("Memory is measured on CPUs only.")
     return Sheet(title, COLUMNS, rows, notes)
 
 
 def _try(
-    program: Contestant,
+    contestant: Contestant,
     start: Start,
     trainers: dict[str, Trainer],
     failures: dict[str, str],
 ) -> None:
-    """Adds what a program comes to: a trainer that has trained once, or why not."""
+    """Adds either a trainer that has trained once or the reason of the failure."""
     try:
-        program.load()
-        trainer = program.build(start)
+        contestant.load()
+        trainer = contestant.build(start)
         trainer.train()
-    # Whatever a program or a library under it raises is a row, not an end.
+    # Whatever a contestant or its library raises becomes a row of the table.
     except Exception as error:
-        failures[program.name] = one_line(error)
+        failures[contestant.name] = one_line(error)
     else:
-        trainers[program.name] = trainer
+        trainers[contestant.name] = trainer
 
 
 def _time(trainers: Sequence[Trainer]) -> np.ndarray:
-    """Seconds of a chunk, ``[ROUNDS, trainers]``."""
-    return time_in_turn([trainer.train for trainer in trainers], LEAST_SECONDS)
+    """Seconds per chunk, ``[TIMING_ROUNDS, trainers]``."""
+    return time_alternately([trainer.train for trainer in trainers], LEAST_SECONDS)
 
 
 def _row(
@@ -198,7 +204,7 @@ def _row(
     cells = [f"{f(rates):.0f}" for f in (np.min, np.median, np.max)]
     ratio = NONE
     if BASE in timed:
-        # Of ratios within a round: load that lasts longer than a round cancels.
+        # Ratios within a round: other load that lasts longer than a round cancels.
         ratio = f"{np.median(timed[BASE] / timed[name]):.2f}"
     peak = peaks.get(name, Peak())
     memory = [f"{mb:.0f}" if mb == mb else NONE for mb in (peak.whole, peak.round)]
@@ -208,7 +214,7 @@ def _row(
 def _growth(
     experiment: Experiment, config: ConfigDict, counts: Sequence[int], console: Console
 ) -> tuple[np.ndarray, Sheet]:
-    """Seconds of a step of one member ``[ROUNDS, counts]``, and their table."""
+    """Seconds per member-step ``[TIMING_ROUNDS, counts]``, and a table of them."""
     trainers: list[Trainer] = []
     layouts = []
     for count in counts:
@@ -237,12 +243,12 @@ def _growth(
         )
     ]
     columns = (*GROWTH, f"/ that of {counts[reference]}")
-    title = f"Onset: time of one step of one member, {ROUNDS} rounds"
+    title = f"Onset: time per member-step, {TIMING_ROUNDS} rounds"
     return seconds, Sheet(title, columns, rows)
 
 
 def markdown(sheet: Sheet) -> str:
-    """A table as Markdown."""
+    """Renders a table as Markdown."""
     lines = [
         _line(sheet.columns),
         _line(["---", *["---:"] * (len(sheet.columns) - 1)]),

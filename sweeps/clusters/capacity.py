@@ -1,6 +1,6 @@
-"""What a compiled program says of memory and time: the fit, and a roofline.
+"""How many members fit in memory, and a roofline of the time, from compiler reports.
 
-All plain arithmetic; `sweeps.clusters.plan` compiles.
+This module contains arithmetic only; `sweeps.clusters.plan` compiles.
 """
 
 import dataclasses
@@ -8,21 +8,24 @@ from collections.abc import Callable
 
 from sweeps.clusters.slices import Chip
 
-NEAR = 0.02  # of the most members, where the search for them ends
-FILLED = 0.995  # of the memory, aimed at: a program at the very end is often refused
+NEAR = 0.02
+"""Relative uncertainty of the largest number of members at which the search stops."""
+FILLED = 0.995
+"""Share of the memory that is aimed at; programs that fill it are often refused."""
 PROBES = 10
+"""Maximum number of compilations in one search."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Footprint:
-    """A compiled program, as its compiler describes it, on one device.
+    """What one device needs for a compiled program, according to the compiler.
 
     Attributes:
-      members: on the device.
-      memory: arguments, temporaries and outputs, less what they share, bytes.
-      flops: with every loop's body counted once.
-      traffic: bytes read and written, likewise.
-      seconds: to compile.
+      members: Number of members on the device.
+      memory: Bytes of arguments, temporaries and outputs, minus what they share.
+      flops: Number of FLOPs, with the body of each loop counted once.
+      traffic: Bytes read and written, with the body of each loop counted once.
+      seconds: Time of the compilation, in seconds.
     """
 
     members: int
@@ -34,10 +37,10 @@ class Footprint:
 
 @dataclasses.dataclass(frozen=True)
 class Overflow:
-    """A program that the compiler refused for its memory.
+    """A program that the compiler refused because it needs too much memory.
 
     Attributes:
-      available: bytes, where the compiler says how many there are.
+      available: Bytes that are available; None if the compiler does not say.
     """
 
     available: float | None = None
@@ -46,21 +49,22 @@ class Overflow:
 def largest_fit(
     probe: Callable[[int], Footprint | Overflow], start: int, unit: int, memory: float
 ) -> Footprint | None:
-    """Searches the most members on one device, compiling until one count is verified.
+    """Searches the largest number of members on one device by compiling for it.
 
-    Memory is nearly a straight line in the members: a line through the last two
-    programs that fitted gives the next guess; an interval is kept around the answer,
-    because layouts change with size and the line with them.
+    Memory is nearly linear in the number of members, so a line through the last two
+    programs that fitted gives the next guess. The search also keeps an interval around
+    the answer, because layouts, and with them the line, change with the size.
 
     Args:
-      probe: compiles for a number of members.
-      start: the first number, a multiple of the unit.
-      unit: members come in multiples of it.
-      memory: of the device, bytes; lowered to what the compiler says is available.
+      probe: Function that compiles for a number of members.
+      start: First number to try, a multiple of the unit.
+      unit: Numbers of members are multiples of this.
+      memory: Memory of the device in bytes; lowered to what the compiler reports as
+        available.
 
     Returns:
-      A program that fits, within `NEAR` of the most that would unless `PROBES`
-      compilations were not enough; None where one unit does not fit.
+      A program that fits. Its number of members is within `NEAR` of the largest one,
+      unless `PROBES` compilations were not enough. None if one unit does not fit.
     """
     fitting: list[Footprint] = []
     least_refused: int | None = None
@@ -83,7 +87,7 @@ def largest_fit(
 def _next_guess(
     fitting: list[Footprint], least_refused: int | None, unit: int, memory: float
 ) -> int | None:
-    """The number to compile next, a multiple of the unit; None where it is found."""
+    """Number of members to compile for next; None if the search is complete."""
     if not fitting:
         assert least_refused is not None
         half = least_refused // 2 // unit * unit
@@ -96,7 +100,7 @@ def _next_guess(
     bound = line_bound(fitting[-2], fitting[-1], unit, FILLED * memory)
     if bound - most <= NEAR * most:
         return None
-    # A line that was refused once is not trusted far from what was compiled.
+    # After a refusal, the line is not trusted far from what was compiled.
     if least_refused is not None and bound >= min(least_refused, 2 * most):
         return _middle(most, least_refused, unit)
     return bound
@@ -110,9 +114,9 @@ def _middle(most: int, least_refused: int | None, unit: int) -> int | None:
 
 
 def line_bound(low: Footprint, high: Footprint, unit: int, memory: float) -> int:
-    """Members at which a line through two programs reaches the memory."""
+    """Number of members at which a line through two programs reaches the memory."""
     slope = (high.memory - low.memory) / (high.members - low.members)
-    if slope <= 0:  # not seen; a doubling is the next thing to try
+    if slope <= 0:  # has not been observed; try twice as many
         return 2 * high.members
     more = (memory - high.memory) / slope
     return high.members + int(more) // unit * unit
@@ -120,33 +124,33 @@ def line_bound(low: Footprint, high: Footprint, unit: int, memory: float) -> int
 
 @dataclasses.dataclass(frozen=True)
 class Work:
-    """One training step of one member.
+    """Work of one training step of one member.
 
     Attributes:
-      flops: of it.
-      traffic: bytes its operations read and write.
+      flops: Number of FLOPs.
+      traffic: Bytes that its operations read and write.
     """
 
     flops: float
     traffic: float
 
     def seconds(self, chip: Chip) -> float:
-        """A roofline: arithmetic and memory at their peaks, perfectly overlapped."""
+        """Roofline estimate: compute and memory at their peaks, fully overlapped."""
         return max(self.flops / chip.flops, self.traffic / chip.bandwidth)
 
     def bound(self, chip: Chip) -> str:
-        """What limits that time."""
+        """What limits the time: ``"compute"`` or ``"memory"``."""
         arithmetic = self.flops / chip.flops >= self.traffic / chip.bandwidth
         return "compute" if arithmetic else "memory"
 
 
 @dataclasses.dataclass(frozen=True)
 class Loops:
-    """How often the router's own loops run, which the compiler does not count.
+    """Correction for the router's own loops, whose passes the compiler does not count.
 
     Attributes:
-      flops: with every pass of the loops inside a step, over one pass each.
-      traffic: likewise.
+      flops: Ratio of a step's FLOPs with all passes to those with one pass per loop.
+      traffic: The same ratio of the bytes read and written.
     """
 
     flops: float
@@ -154,11 +158,11 @@ class Loops:
 
 
 def work_of_step(step: Footprint, loops: Loops) -> Work:
-    """One member's step, from a program of one step of some members.
+    """Work of one member's step, from a compiled step of several members.
 
     Args:
-      step: compiled by itself; its own loops counted once.
-      loops: how often they run.
+      step: Step compiled by itself; loops inside it are counted once.
+      loops: Correction for the passes of these loops.
     """
     return Work(
         flops=step.flops * loops.flops / step.members,

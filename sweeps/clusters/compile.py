@@ -1,4 +1,4 @@
-"""The training chunk compiled for devices that need not be present, by shape alone."""
+"""Compiles the training chunk, by shape alone, for devices that may be absent."""
 
 import os
 import re
@@ -25,26 +25,26 @@ SCALE = {"K": GIB / 2**20, "M": GIB / 2**10, "G": float(GIB)}
 
 
 def use_described_tpus() -> None:
-    """Keeps libtpu to compiling: it asks no metadata server and claims no device."""
+    """Restricts libtpu to compiling: no metadata server, and no device is claimed."""
     jax.config.update("jax_platforms", "cpu")
     os.environ.setdefault("TPU_SKIP_MDS_QUERY", "1")
-    # Nor does it mind another process that has one.
+    # Another process may hold a device at the same time.
     os.environ.setdefault("ALLOW_MULTIPLE_LIBTPU_LOAD", "1")
-    # It complains on standard error of a host that is no TPU host.
+    # Without these, it prints warnings on a host that is not a TPU host.
     os.environ.setdefault("TPU_WORKER_HOSTNAMES", "localhost")
     os.environ.setdefault("TPU_ACCELERATOR_TYPE", "v5litepod-4")
 
 
-def describe(asked: Slice) -> list[Any]:
-    """Devices of a slice, to compile for.
+def describe_slice(asked: Slice) -> list[Any]:
+    """Descriptions of the devices of a slice, for compiling.
 
     Raises:
-      BadInput: the compiler knows no such slice.
+      BadInput: The compiler does not know the slice.
     """
     from jax.experimental import topologies
 
     shape = [int(size) for size in asked.topology.split("x")]
-    # The compiler's own guess is four chips a host, and no smaller slice.
+    # By default the compiler assumes four chips per host, and no smaller slice.
     bounds = [*shape, 1][:3] if asked.hosts == 1 else [2, 2, 1]
     try:
         described = topologies.get_topology_desc(
@@ -59,13 +59,13 @@ def describe(asked: Slice) -> list[Any]:
 def lower_chunk(
     experiment: Experiment, mesh: Mesh, width: int, members: int
 ) -> jax.stages.Lowered:
-    """A sweep's training chunk, lowered by shape for devices that need not exist.
+    """Lowers the training chunk of a sweep, by shape, for devices that may be absent.
 
     Args:
-      experiment: of the sweep.
-      mesh: of a slice, each device a group of its own.
-      width: members computed at once on a device.
-      members: on each device.
+      experiment: Experiment of the sweep.
+      mesh: Mesh of a slice; each device is a group of its own.
+      width: Number of members computed at once on each device.
+      members: Number of members on each device.
     """
     placement = Placement(mesh.size, width)
     loop = make_loop(experiment, placement, mesh)
@@ -80,7 +80,7 @@ def lower_chunk(
 
 
 def _shared(experiment: Experiment, mesh: Mesh) -> tuple[Any, Any, Any]:
-    """Shapes of what every device holds: task, data streams, first step."""
+    """Shapes of what every device holds: task, data streams and first step."""
     shared = jax.eval_shape(
         lambda: (experiment.task, data_streams(experiment), jnp.zeros((), jnp.int32))
     )
@@ -99,7 +99,7 @@ def _spread(mesh: Mesh, spec: P, shapes: Any) -> Any:
 def analyze_chunk(
     experiment: Experiment, mesh: Mesh, width: int, members: int
 ) -> Footprint | Overflow:
-    """What a compiled chunk of so many members needs of each device."""
+    """What a compiled chunk needs on each device for this number of members."""
     lowered = lower_chunk(experiment, mesh, width, members)
     start = time.perf_counter()
     try:
@@ -113,7 +113,7 @@ def analyze_chunk(
 
 
 def analyze_step(experiment: Experiment, mesh: Mesh, width: int) -> Footprint:
-    """What a step of the members computed at once needs, the same on every device."""
+    """What one step of the members computed at once needs on each device."""
     step, shapes = make_step(experiment, width)
     arguments = _spread(mesh, P(), shapes)
     start = time.perf_counter()
@@ -124,9 +124,9 @@ def analyze_step(experiment: Experiment, mesh: Mesh, width: int) -> Footprint:
 def read_program(
     compiled: jax.stages.Compiled, members: int, seconds: float
 ) -> Footprint:
-    """What a compiler says of its program, for one device."""
+    """Reads what the compiler reports about its program, for one device."""
     memory: Any = compiled.memory_analysis()
-    # Not `optimal_seconds`: it was negative for programs that fit.
+    # Not `optimal_seconds`: it was negative for programs that fit in memory.
     cost: Any = compiled.cost_analysis()
     return Footprint(
         members=members,

@@ -1,7 +1,7 @@
-"""Recipes that run a sweep elsewhere: Slurm, Cloud TPU VMs, GKE.
+"""Recipes that run a sweep on other machines: Slurm, Cloud TPU VMs, GKE.
 
-A recipe is a template in `recipes/` that is filled with the sweep's own command. What
-it needs to know of a cluster beyond that is written in its first lines.
+A recipe is a file in `recipes/` with placeholders, which are filled in with the sweep's
+own command. The first lines of each recipe say what it requires of the cluster.
 """
 
 import dataclasses
@@ -23,8 +23,11 @@ TARGETS = {"slurm": "slurm.sh", "tpu-vm": "tpu_vm.sh", "gke": "gke.yaml"}
 PINNED = ("flax", "optax", "orbax-checkpoint", "wandb", "numpy")
 
 
-class Recipe(string.Template):
-    """``__name`` is filled in: a word to the shell and to YAML, so files stay valid."""
+class RecipeTemplate(string.Template):
+    """A recipe with placeholders ``__name``, which are words in the shell and in YAML.
+
+    The files in `recipes/` are therefore valid before they are filled in.
+    """
 
     delimiter = "__"
     idpattern = r"(?a:[a-z]+(?:_[a-z]+)*)"
@@ -33,18 +36,18 @@ class Recipe(string.Template):
 
 @dataclasses.dataclass(frozen=True)
 class Launch:
-    """What is asked for, checked.
+    """The checked request for a recipe.
 
     Attributes:
-      config: the config file with its preset, as given.
-      workdir: as given.
-      overrides: ``--config.KEY=VALUE``, in the order given.
-      nodes: of a Slurm job.
-      slice: of a TPU target.
-      zone: "" for gcloud's own.
-      image: of GKE's container.
-      cluster: of GKE; "" where not given.
-      claim: of the volume that GKE mounts as the parent of the work directory.
+      config: Path of the config file with its preset, as given.
+      workdir: Work directory, as given.
+      overrides: Flags ``--config.KEY=VALUE``, in the order given.
+      nodes: Number of nodes of a Slurm job, or of hosts of the TPU slice.
+      slice: Slice of a TPU target.
+      zone: Zone of a TPU target; "" for the default of gcloud.
+      image: Container image on GKE.
+      cluster: Name of the GKE cluster; "" if not given.
+      claim: Claim of the volume that GKE mounts as the parent of the work directory.
     """
 
     config: str
@@ -58,7 +61,7 @@ class Launch:
     claim: str
 
     def command(self, config: str | None = None) -> list[str]:
-        """The sweep's arguments, with another path of the config if it moves."""
+        """The sweep's arguments, with another path of the config if it is copied."""
         return [
             "onset",
             "sweep",
@@ -70,15 +73,15 @@ class Launch:
 
     @property
     def config_file(self) -> str:
-        """The config without its preset."""
+        """Path of the config file without its preset."""
         return re.sub(r":[^:/]*$", "", self.config)
 
 
 def launch(target: str, asked: Launch) -> str:
-    """The recipe for a target of `TARGETS`."""
+    """Fills in the recipe for a target of `TARGETS`."""
     file = importlib.resources.files("sweeps.clusters") / "recipes" / TARGETS[target]
     fill = {"slurm": _slurm, "tpu-vm": _tpu_vm, "gke": _gke}[target]
-    return Recipe(file.read_text()).substitute(fill(asked))
+    return RecipeTemplate(file.read_text()).substitute(fill(asked))
 
 
 def _slurm(asked: Launch) -> dict[str, object]:
@@ -131,7 +134,7 @@ def _gke(asked: Launch) -> dict[str, object]:
 
 
 def yaml_list(words: Sequence[str]) -> str:
-    """Arguments on one line of YAML, safe from Kubernetes' ``$(NAME)``."""
+    """Arguments as one line of YAML, with Kubernetes' ``$(NAME)`` escaped."""
     escaped = [word.replace("$", "$$") for word in words]
     text = yaml.safe_dump(
         escaped, default_style='"', default_flow_style=True, width=2**31
@@ -140,19 +143,19 @@ def yaml_list(words: Sequence[str]) -> str:
 
 
 def yaml_word(word: str) -> str:
-    """A string of YAML on one line."""
+    """A string as one line of YAML."""
     return yaml_list([word])[1:-1].replace("$$", "$")
 
 
 def path_there(config: str) -> str:
-    """Where a config is copied to, below one folder: as it is called, if it can be."""
+    """Path of a copied config inside one folder; the given path, if that is inside."""
     path = PurePosixPath(config)
     stays = not path.is_absolute() and ".." not in path.parts
     return str(path) if stays else path.name
 
 
 def source() -> str:
-    """What pip makes the package's wheel of: this checkout, or the release."""
+    """What pip builds the package's wheel from: this checkout or the release."""
     checkout = Path(__file__).resolve().parents[2]
     if (checkout / "pyproject.toml").is_file():
         return str(checkout)
@@ -160,5 +163,5 @@ def source() -> str:
 
 
 def python_version() -> str:
-    """Of this process, as 3.12."""
+    """Python version of this process, such as 3.12."""
     return f"{sys.version_info.major}.{sys.version_info.minor}"

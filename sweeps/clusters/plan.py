@@ -1,7 +1,7 @@
-"""A sweep on a TPU slice that is not here: how many members fit, and how fast.
+"""Plans a sweep on a TPU slice that is not present: how many members fit, how fast.
 
-What is compiled is the sweep's own training chunk with its members sharded over the
-slice; the time is a roofline over the compiler's counts, never checked on hardware.
+The sweep's own training chunk is compiled, with its members sharded over the slice. The
+time is a roofline estimate from the compiler's counts, never checked on hardware.
 """
 
 import dataclasses
@@ -16,7 +16,7 @@ from sweeps.clusters.capacity import (
 from sweeps.clusters.compile import (
     analyze_chunk,
     analyze_step,
-    describe,
+    describe_slice,
 )
 from sweeps.clusters.slices import Chip, Slice
 from sweeps.clusters.step_work import count_loops
@@ -26,17 +26,19 @@ from sweeps.runtime.placement import Placement, mesh_of
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """A sweep on a slice.
+    """The plan of a sweep on a slice.
 
     Attributes:
-      slice: of TPUs.
-      hosts: as the compiler describes the slice.
-      share: devices of the compiler that make a chip, its cores where it splits it.
-      fits: a program of the most members on a device; None where none fit.
-      program: of this sweep; None where it does not fit.
-      work: of one member's step.
-      members: of this sweep on a device.
-      member_steps: that a device takes one after another.
+      slice: Slice of TPUs.
+      hosts: Number of hosts of the slice, according to the compiler.
+      share: Number of devices per chip; above 1 if the compiler splits a chip into its
+        cores.
+      fits: Program with the largest number of members on a device; None if none fit.
+      program: Program of this sweep; None if it does not fit.
+      work: Work of one member's step.
+      members: Number of members of this sweep on each device.
+      member_steps: Number of member-steps of the whole sweep on each device, all waves
+        together.
     """
 
     slice: Slice
@@ -50,7 +52,7 @@ class Plan:
 
     @property
     def device(self) -> Chip:
-        """The part of a chip that a device is."""
+        """The part of a chip that is one device."""
         return part(self.slice.chip, self.share)
 
 
@@ -65,12 +67,17 @@ def part(chip: Chip, share: int) -> Chip:
 
 
 def plan(experiment: Experiment, width: int, asked: Slice) -> Plan:
-    """Compiles until it is known what fits, and estimates the time.
+    """Searches for what fits by compiling, and estimates the time.
+
+    Args:
+      experiment: Experiment of the sweep.
+      width: Largest number of members computed at once on each device.
+      asked: Slice of TPUs.
 
     Raises:
-      BadInput: the compiler knows no such slice.
+      BadInput: The compiler does not know the slice.
     """
-    devices = describe(asked)
+    devices = describe_slice(asked)
     share = len(devices) // asked.chips
     mesh = mesh_of(devices)
     rows = experiment.wave_members

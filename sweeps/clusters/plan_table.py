@@ -1,4 +1,4 @@
-"""Plans as a table, one column for each slice."""
+"""Plans of a sweep as a table with one column per slice."""
 
 from importlib.metadata import version
 
@@ -10,10 +10,10 @@ from sweeps.design.experiment import Experiment
 
 
 def plan_table(plans: list[Plan], experiment: Experiment) -> Table:
-    """The table of all slices."""
+    """Renders the plans of all slices as one table."""
     table = Table(
         title=f"{experiment.most_members} members × {experiment.steps} steps "
-        f"({experiment.grid.axis.knob}), one column a slice"
+        f"({experiment.grid.axis.knob}), one column per slice"
     )
     table.add_column("")
     for one in plans:
@@ -25,7 +25,7 @@ def plan_table(plans: list[Plan], experiment: Experiment) -> Table:
 
 
 def _column(found: Plan) -> dict[str, str]:
-    """What the table says of a slice, top to bottom."""
+    """Rows of the table for one slice, from top to bottom."""
     fits, own, work, share = found.fits, found.program, found.work, found.share
     seconds = work.seconds(found.device)
     most = f"{fits.members * share:,}" if fits else "none"
@@ -35,13 +35,13 @@ def _column(found: Plan) -> dict[str, str]:
         "chips": f"{found.slice.chips}",
         "hosts": f"{found.hosts}",
         "members that fit on a chip": most,
-        "memory they take": memory,
-        "members of this sweep on it": f"{found.members * share}",
-        "compiled in": f"{own.seconds:.1f} s" if own else "does not fit",
-        "a member's step": f"{work.flops / 1e6:.1f} MFLOP",
-        "bytes it reads and writes": f"{work.traffic / 1e6:.1f} MB",
-        "bound by": work.bound(found.device),
-        "estimated time of it": f"{seconds * 1e6:.0f} µs",
+        "memory they need": memory,
+        "members of this sweep on a chip": f"{found.members * share}",
+        "compilation time": f"{own.seconds:.1f} s" if own else "does not fit",
+        "FLOPs of a member's step": f"{work.flops / 1e6:.1f} MFLOP",
+        "bytes read and written by it": f"{work.traffic / 1e6:.1f} MB",
+        "limited by": work.bound(found.device),
+        "estimated time of a member's step": f"{seconds * 1e6:.0f} µs",
         "estimated time of the sweep": _duration(in_line) if own else "–",
     }
 
@@ -51,13 +51,14 @@ def _duration(seconds: float) -> str:
 
 
 def footnote(width: int) -> str:
-    """What the numbers of the table rest on."""
+    """Explains how the numbers of the table were obtained."""
     return (
-        f"An estimate, never checked on hardware. libtpu {version('libtpu')} compiled "
-        f"the training chunk, {width} member(s) at once, at this sweep's number of "
-        "members and at the number said to fit; measuring and the diagnosis at the end "
-        "are not in it. Times are what the compiler's counts for one step take at the "
-        "chip's peak and bandwidth: too short, as neither is reached and each of the "
-        "many small operations has a cost of its own; too long, as the bytes include "
-        "what stays on the chip."
+        "These are estimates that were never checked on hardware. libtpu "
+        f"{version('libtpu')} compiled the training chunk with {width} member(s) at "
+        "once, both for this sweep's number of members and for the number that is said "
+        "to fit. Measurements and the diagnosis at the end are not included. Times are "
+        "computed from the compiler's counts for one step, at the chip's peak FLOP/s "
+        "and memory bandwidth. They are too short in that neither peak is reached and "
+        "each of the many small operations has an overhead, and too long in that the "
+        "bytes include data that stay on the chip."
     )

@@ -1,7 +1,8 @@
-"""TPU slices: what a chip can do, and the names Google gives to slices of them.
+"""TPU slices: performance of the chips, and Google's names for slices of them.
 
-Peak, bandwidth, memory and runtimes are those of Google's pages on each version,
-https://cloud.google.com/tpu/docs/v4 (v5e, v5p, v6e) and /runtimes, read in 2026.
+Peak FLOP/s, bandwidth, memory and runtimes are taken from Google's pages on each
+version, https://cloud.google.com/tpu/docs/v4 (v5e, v5p, v6e) and /runtimes, read in
+2026.
 """
 
 import dataclasses
@@ -17,17 +18,17 @@ class Chip:
     """One version of TPU.
 
     Attributes:
-      name: as JAX's topologies call it.
-      flops: peak bfloat16 FLOP/s. It bounds float32 products too: at JAX's default
-        precision they are one bfloat16 pass; a peak of their own is not published.
-      bandwidth: of the chip's memory, bytes/s.
-      memory: bytes; the compiler keeps a part of it for itself.
-      dimensions: of a topology.
-      single: the most chips that one host serves.
-      accelerator: prefix of accelerator types.
-      units: counted by an accelerator type for each chip, cores or chips.
-      runtime: image of a TPU VM.
-      selector: ``cloud.google.com/gke-tpu-accelerator`` of a GKE node.
+      name: Name in JAX's topologies.
+      flops: Peak bfloat16 FLOP/s. It also bounds float32 products, which are one
+        bfloat16 pass at JAX's default precision; no separate peak is published.
+      bandwidth: Bandwidth of the chip's memory in bytes/s.
+      memory: Memory of the chip in bytes; the compiler reserves a part of it.
+      dimensions: Number of dimensions of a topology.
+      single: Largest number of chips that one host serves.
+      accelerator: Prefix of accelerator types.
+      units: Units per chip (cores or chips) that an accelerator type counts.
+      runtime: Software version of a TPU VM.
+      selector: Label ``cloud.google.com/gke-tpu-accelerator`` of a GKE node.
     """
 
     name: str
@@ -92,14 +93,14 @@ CHIPS = {
         selector="tpu-v6e-slice",
     ),
 }
-SHAPES = {  # by dimensions, those an accelerator type stands for
+SHAPES = {  # by number of dimensions; the shapes that accelerator types denote
     2: ("1x1", "2x2", "2x4", "4x4", "4x8", "8x8", "8x16", "16x16"),
     3: (
         *("2x2x1", "2x2x2", "2x2x4", "2x4x4", "4x4x4", "4x4x8", "4x8x8", "8x8x8"),
         *("8x8x16", "8x16x16", "16x16x16"),
     ),
 }
-PER_HOST = 4  # chips of each host of a slice with several
+PER_HOST = 4  # chips per host, if a slice has several hosts
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,8 +108,8 @@ class Slice:
     """Chips that are rented together.
 
     Attributes:
-      chip: of which version.
-      topology: chips along each axis, as ``4x4``.
+      chip: Version of the chips.
+      topology: Number of chips along each axis, such as ``4x4``.
     """
 
     chip: Chip
@@ -116,46 +117,48 @@ class Slice:
 
     @property
     def name(self) -> str:
-        """As JAX's topologies call it."""
+        """Name in JAX's topologies."""
         return f"{self.chip.name}:{self.topology}"
 
     @property
     def chips(self) -> int:
-        """In all."""
+        """Total number of chips."""
         return math.prod(int(size) for size in self.topology.split("x"))
 
     @property
     def hosts(self) -> int:
-        """Machines, each with one process."""
+        """Number of machines, each with one process."""
         return 1 if self.chips <= self.chip.single else self.chips // PER_HOST
 
     @property
     def accelerator(self) -> str:
-        """The accelerator type."""
+        """Accelerator type of the slice."""
         return f"{self.chip.accelerator}-{self.chips * self.chip.units}"
 
 
 def parse_topology(text: str) -> Slice:
-    """A slice from its topology.
+    """Parses a topology such as ``v5e:4x4``.
 
     Raises:
-      BadInput: of no known form.
+      BadInput: The text is not a known topology.
     """
     name, _, shape = text.partition(":")
     if name not in CHIPS:
         forms = ", ".join(f"{c.name}:{SHAPES[c.dimensions][3]}" for c in CHIPS.values())
-        raise BadInput(f"{text!r}: CHIP:SHAPE, as {forms}")
+        raise BadInput(f"{text!r}: must be CHIP:SHAPE, such as {forms}")
     shapes = SHAPES[CHIPS[name].dimensions]
     if shape not in shapes:
-        raise BadInput(f"{text!r}: {name} comes as {', '.join(shapes)}")
+        raise BadInput(
+            f"{text!r}: the shape of {name} must be one of {', '.join(shapes)}"
+        )
     return Slice(CHIPS[name], shape)
 
 
 def parse_accelerator(text: str) -> Slice:
-    """A slice from its accelerator type.
+    """Parses an accelerator type such as ``v5litepod-16``.
 
     Raises:
-      BadInput: of no known version or size.
+      BadInput: The text is not a known accelerator type.
     """
     known = {
         found.accelerator: found
@@ -165,5 +168,5 @@ def parse_accelerator(text: str) -> Slice:
     if text not in known:
         prefix = text.rpartition("-")[0]
         same = [name for name in known if name.rpartition("-")[0] == prefix]
-        raise BadInput(f"{text!r}: one of {', '.join(same or known)}")
+        raise BadInput(f"{text!r}: must be one of {', '.join(same or known)}")
     return known[text]

@@ -1,10 +1,10 @@
-"""One training step by itself, and the passes of the loops inside it.
+"""The work of one training step, and the number of passes of the loops inside it.
 
-Compilers count a loop's body once. A chunk of steps is loops over members and steps,
-so its count mixes a step with what is done once a member and once a chunk: a step is
-compiled by itself instead. A recurrent router still has loops of its own over the
-positions; their passes are known statically and are counted here, in units that need
-not be a compiler's, because only the ratio is used.
+Compilers count the body of a loop once. A chunk contains loops over members and steps,
+so its count mixes a step with work that is done once per member or once per chunk. For
+this reason, a step is compiled by itself. A recurrent router has further loops over the
+positions. The number of their passes is known statically and is counted here, in units
+that may differ from the compiler's, because only a ratio is used.
 """
 
 import math
@@ -23,14 +23,14 @@ from train.step import Member, TrainState, init_state, train_step
 
 
 def make_step(experiment: Experiment, width: int) -> tuple[Callable[..., Any], Any]:
-    """A training step of members computed at once, and the shapes of its arguments.
+    """Makes a training step of members computed at once, and its argument shapes.
 
     Args:
-      experiment: of the sweep.
-      width: members.
+      experiment: Experiment of the sweep.
+      width: Number of members computed at once.
 
     Returns:
-      ``step(states, members, inputs, targets, task)`` and its arguments by shape.
+      ``step(states, members, inputs, targets, task)`` and the shapes of its arguments.
     """
     spec = experiment.spec
 
@@ -49,7 +49,7 @@ def make_step(experiment: Experiment, width: int) -> tuple[Callable[..., Any], A
             state, member = pair
             return train_step(spec, task.geometry(), member, state, inputs, targets)
 
-        # As the chunk does it: one at a time is no batch of one.
+        # As in the chunk: one member at a time is not the same as a batch of one.
         return jax.lax.map(
             of_member, (states, members), batch_size=width if width > 1 else None
         )
@@ -58,7 +58,7 @@ def make_step(experiment: Experiment, width: int) -> tuple[Callable[..., Any], A
 
 
 def count_loops(experiment: Experiment) -> Loops:
-    """Passes of the loops inside a step, as ratios of its work to one pass each."""
+    """Ratio of a step's work with all passes of its loops to one pass of each."""
     step, shapes = make_step(experiment, 1)
     jaxpr = jax.make_jaxpr(step)(*shapes).jaxpr
     every, once = _count(jaxpr, passes=True), _count(jaxpr, passes=False)
@@ -66,14 +66,14 @@ def count_loops(experiment: Experiment) -> Loops:
 
 
 def _count(jaxpr: Jaxpr, passes: bool) -> tuple[float, float]:
-    """FLOPs and bytes of a trace, nothing fused."""
+    """FLOPs and bytes of a traced program without fusion."""
     flops, traffic = 0.0, 0.0
     for equation in jaxpr.eqns:
         inner = list(_inner(equation))
         if inner:
             times = equation.params.get("length", 1)
             counts = [_count(one, passes) for one in inner]
-            # Of a cond's branches one runs; nothing else has several.
+            # Only one branch of a cond runs; no other equation has alternatives.
             own = max(counts) if equation.primitive.name == "cond" else _sum(counts)
             flops += own[0] * (times if passes else 1)
             traffic += own[1] * (times if passes else 1)
@@ -100,7 +100,7 @@ def _bytes(aval: Any) -> float:
 
 
 def _inner(equation: JaxprEqn) -> Iterator[Jaxpr]:
-    """Jaxprs that an equation runs."""
+    """Jaxprs that an equation contains."""
     for value in equation.params.values():
         for one in value if isinstance(value, list | tuple) else (value,):
             if isinstance(one, ClosedJaxpr):

@@ -1,4 +1,4 @@
-r"""onset launch: prints the recipe that runs a sweep elsewhere; runs nothing itself.
+r"""onset launch: prints the recipe that runs a sweep elsewhere, without running it.
 
     onset launch --target=slurm --config=configs/attention.py --workdir=/shared/DIR \
         [--nodes=4] [--config.KEY=VALUE ...] > sweep.sh
@@ -6,8 +6,8 @@ r"""onset launch: prints the recipe that runs a sweep elsewhere; runs nothing it
     onset launch --target=gke --accelerator=v5litepod-16 --image=IMAGE ...
 
 The recipe is a Slurm batch script, a gcloud script for a Cloud TPU slice, or a JobSet
-manifest for GKE, with the sweep's settings as they were given. What it needs to know of
-a cluster beyond the flags is written in its first lines.
+manifest for GKE. It contains the settings of the sweep as given. Its first lines say
+what it requires of the cluster beyond the flags.
 """
 
 import re
@@ -25,24 +25,34 @@ IMAGE = re.compile(r"[a-z0-9][\w.\-/:@]*", flags=re.ASCII)
 
 
 def define_flags(values: flags.FlagValues) -> None:
-    """Flags of this command beside ``--config``."""
-    flags.DEFINE_string("target", None, "slurm, tpu-vm or gke.", flag_values=values)
+    """Defines the flags of this command besides ``--config``."""
     flags.DEFINE_string(
-        "workdir", None, "Directory for the results, there.", flag_values=values
+        "target", None, "Where to run: slurm, tpu-vm or gke.", flag_values=values
+    )
+    flags.DEFINE_string(
+        "workdir", None, "Directory for the results, on the target.", flag_values=values
     )
     flags.DEFINE_integer(
-        "nodes", None, "Nodes; those of the TPU slice.", flag_values=values
+        "nodes",
+        None,
+        "Number of nodes; on TPUs the hosts of the slice.",
+        flag_values=values,
     )
     flags.DEFINE_string(
-        "accelerator", "v5litepod-16", "Accelerator type.", flag_values=values
+        "accelerator",
+        "v5litepod-16",
+        "Accelerator type of the TPU slice.",
+        flag_values=values,
     )
-    flags.DEFINE_string("zone", "", "Zone; gcloud's own if empty.", flag_values=values)
+    flags.DEFINE_string(
+        "zone", "", "Zone; if empty, the default of gcloud.", flag_values=values
+    )
     flags.DEFINE_string("image", "", "Container image (gke).", flag_values=values)
-    flags.DEFINE_string("cluster", "", "Cluster (gke).", flag_values=values)
+    flags.DEFINE_string("cluster", "", "Name of the cluster (gke).", flag_values=values)
     flags.DEFINE_string(
         "claim",
         "onset",
-        "PersistentVolumeClaim of the results (gke).",
+        "PersistentVolumeClaim for the results (gke).",
         flag_values=values,
     )
 
@@ -57,15 +67,15 @@ def read(values: flags.FlagValues) -> Launch:
     """Checks the flags.
 
     Raises:
-      BadInput: one is missing or wrong.
+      BadInput: A flag is missing or wrong.
     """
     for name in ("target", "config", "workdir"):
         if not values[name].value:
             raise BadInput(f"--{name} is required")
     if values.target not in TARGETS:
-        raise BadInput(f"--target={values.target}: one of {', '.join(TARGETS)}")
+        raise BadInput(f"--target={values.target}: must be one of {', '.join(TARGETS)}")
     if values.nodes is not None and values.nodes < 1:
-        raise BadInput(f"--nodes={values.nodes}: at least 1")
+        raise BadInput(f"--nodes={values.nodes}: must be at least 1")
     try:
         found = parse_accelerator(values.accelerator)
     except ValueError as error:
@@ -73,7 +83,10 @@ def read(values: flags.FlagValues) -> Launch:
     on_slurm = values.target == "slurm"
     nodes = (values.nodes or 1) if on_slurm else found.hosts
     if values.nodes not in (None, nodes):
-        raise BadInput(f"--nodes={values.nodes}: {found.accelerator} has {nodes}")
+        raise BadInput(
+            f"--nodes={values.nodes}: must be {nodes}, as {found.accelerator} has "
+            f"{nodes} host(s)"
+        )
     config: Any = values["config"]
     _check_names(values)
     _check_workdir(values.workdir, values.target, nodes)
@@ -91,7 +104,7 @@ def read(values: flags.FlagValues) -> Launch:
 
 
 def overrides(values: flags.FlagValues) -> tuple[str, ...]:
-    """The overrides of the config, each as a flag that parses to the same value."""
+    """Overrides of the config, each as a flag that parses to the same value."""
     flag: Any = values["config"]
     found = flag.override_values
     return tuple(f"--config.{key}={value}" for key, value in found.items())
@@ -101,16 +114,18 @@ def _check_names(values: flags.FlagValues) -> None:
     for flag in ("zone", "cluster", "claim"):
         name = values[flag].value
         if name and not NAME.fullmatch(name):
-            raise BadInput(f"--{flag}={name}: lower-case letters, digits and -")
+            raise BadInput(
+                f"--{flag}={name}: must consist of lower-case letters, digits and -"
+            )
     if values.target == "gke" and not IMAGE.fullmatch(values.image):
         raise BadInput(
-            f"--image={values.image}: a container image that holds the package, as "
-            "us-docker.pkg.dev/PROJECT/REPOSITORY/onset:TAG"
+            f"--image={values.image}: must be a container image with the package, "
+            "such as us-docker.pkg.dev/PROJECT/REPOSITORY/onset:TAG"
         )
 
 
 def _check_workdir(workdir: str, target: str, nodes: int) -> None:
-    """One record is written by all processes, and outlives a container."""
+    """Checks that all processes can write one record that outlives a container."""
     absolute = PurePosixPath(workdir).is_absolute()
     nested = len(PurePosixPath(workdir).parts) > 2
     if absolute and (nested or target != "gke"):
@@ -119,6 +134,6 @@ def _check_workdir(workdir: str, target: str, nodes: int) -> None:
         return
     why = "a container's own disk is lost" if nodes == 1 else f"{nodes} hosts share it"
     raise BadInput(
-        f"--workdir={workdir}: {why}; an absolute path below a folder that every host "
-        "mounts, as /shared/run (buckets through gcsfuse)"
+        f"--workdir={workdir}: {why}; must be an absolute path inside a folder that "
+        "every host mounts, such as /shared/run (buckets through gcsfuse)"
     )

@@ -1,4 +1,4 @@
-"""All measures under all nulls where a sweep ends: what was found, by name."""
+"""All measures under all nulls at the end of a sweep, and their reductions."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -13,11 +13,14 @@ from routers.signature.reduction import reduction
 class Diagnosis:
     """All measures under all nulls at one step.
 
+    Axes: M members, R variants (the network as it is, then its nulls), E sequences,
+    L layers, H heads.
+
     Attributes:
-      step: optimiser steps taken.
-      nulls: names of the variants, ``""`` first.
-      absent: null that does not exist here to the reason, one line.
-      measures: by slash name, ``[M, R, E, L, H]``.
+      step: Number of optimiser steps taken.
+      nulls: Names of the variants ``[R]``; ``""``, the network as it is, comes first.
+      absent: Reason, in one line, for each null that does not exist here, by name.
+      measures: Values ``[M, R, E, L, H]`` by the slash name of the measure.
     """
 
     step: int
@@ -26,14 +29,14 @@ class Diagnosis:
     measures: Mapping[str, np.ndarray]
 
     def model(self, name: str) -> tuple[np.ndarray, np.ndarray]:
-        """The model's number ``[M, R]`` and the same per sequence ``[M, R, E]``."""
+        """A number for the whole model ``[M, R]``, and per sequence ``[M, R, E]``."""
         values, extreme = self.measures[name], reduction(name)
         if extreme is None:
             raise ValueError(f"{name} has no number of the whole model")
         return reduce(mean(values), extreme), reduce(values, extreme)
 
     def nulls_of(self, name: str, chosen: np.ndarray) -> dict[str, np.ndarray]:
-        """A measure under each null, over sequences x some members ``[M]``."""
+        """A measure under each null, for all sequences of the chosen members."""
         _, spread = self.model(name)
         found = {
             null: spread[chosen, index][np.isfinite(spread[chosen, index])]
@@ -44,7 +47,7 @@ class Diagnosis:
 
 
 def mean(values: np.ndarray) -> np.ndarray:
-    """Mean over sequences ``[M, R, E, ...]`` where defined, else NaN."""
+    """Mean of ``[M, R, E, ...]`` over sequences with a value; NaN if there are none."""
     finite = np.isfinite(values)
     count = finite.sum(2)
     total = np.where(finite, values, 0.0).sum(2)
@@ -52,7 +55,12 @@ def mean(values: np.ndarray) -> np.ndarray:
 
 
 def reduce(values: np.ndarray, extreme: str) -> np.ndarray:
-    """The extreme over layers and heads ``[..., L, H]`` where defined, else NaN."""
+    """Reduces ``[..., L, H]`` over layers and heads that have a value, else to NaN.
+
+    Args:
+      values: Values of a measure, NaN where it is not defined.
+      extreme: ``"max"``, ``"min"``, ``"mean"`` or ``"absmax"`` (largest magnitude).
+    """
     finite, axes = np.isfinite(values), (-2, -1)
     count = finite.sum(axes)
     high = np.where(finite, values, -np.inf).max(axes)
@@ -67,6 +75,6 @@ def reduce(values: np.ndarray, extreme: str) -> np.ndarray:
 
 
 def most_common(hubs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The most frequent hub over sequences ``[M, R, E, L, H]`` and its share."""
+    """Most common hub over the sequences of ``[M, R, E, L, H]``, and its share."""
     found = stats.mode(hubs, axis=2)
     return found.mode, found.count / hubs.shape[2]

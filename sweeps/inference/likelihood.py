@@ -1,17 +1,18 @@
-"""What the counts of a sweep say about where a falling curve crosses one half.
+"""The likelihood of where a falling curve of collapse probability crosses one half.
 
-Along ``x = ln value`` the collapse probability is
+Along ``x = ln value`` the collapse probability is modelled as
 
     P(x) = b + (a - b) Phi((mu - x) / s)
 
-with free asymptotes a > 1/2 > b, because some seeds collapse nowhere and others
-everywhere. A unit whose pattern is monotone is known to change between two values l
-and r of the grid and contributes ``P(l) - P(r)``, the mass of the grid's gap. Where
-any pattern is not monotone no such gap exists, and all units contribute Bernoulli
-terms at every value instead (a composite likelihood: it locates the curve, and is not
-used for how well it is known). Parameters are integrated over a fixed grid, uniform
-in the crossing, ``ln s``, a and b: a maximum would sit at a gap's edge as soon as one
-seed differs from all others.
+with free asymptotes a > 1/2 > b, because some seeds may never collapse and others
+always. If the outcomes of all units are monotone along the axis, each unit is known to
+change between two values l and r of the grid, and contributes ``P(l) - P(r)``, the
+probability of a change in that gap. If the outcomes of any unit are not monotone, this
+gap does not exist for it, and all units contribute Bernoulli terms at every value
+instead. That is a composite likelihood: it is used to locate the curve, not for the
+uncertainty of its location. The parameters are integrated out over a fixed grid that
+is uniform in the crossing, ``ln s``, a and b. A maximum-likelihood estimate would move
+to the edge of a gap as soon as a single seed differs from all others.
 """
 
 import dataclasses
@@ -21,21 +22,27 @@ import numpy as np
 from scipy import special, stats
 
 LEVEL = 0.95
+"""Level of the interval of the critical value."""
 CUTOFF = float(np.sqrt(stats.chi2.ppf(LEVEL, 1)))
+"""Absolute signed root from which the likelihood ratio decides at `LEVEL`."""
 LEAST_UNITS = 4
-"""Fewer cannot decide: three seeds agree by chance once in eight on either side."""
+"""Smallest number of seeds that can decide.
+
+At P = 1/2, three seeds all collapse with probability 1/8, and all fail to with 1/8.
+"""
 
 
 def signed_roots(collapsed: np.ndarray, known: np.ndarray) -> np.ndarray:
-    """Signed root of the binomial likelihood ratio of P = 1/2, at each value.
+    """Signed root of the binomial likelihood ratio against P = 1/2, at each value.
 
-    Beyond `CUTOFF` in size the seeds decide on which side of 1/2 the probability is.
-    It supposes nothing about the curve's shape, nor that a seed's outcomes at
-    different values are independent.
+    If its magnitude is at least `CUTOFF`, the seeds decide on which side of 1/2 the
+    probability is. It assumes neither a shape of the curve nor independence of a
+    seed's outcomes at different values.
 
     Args:
-      collapsed: seeds collapsed, ``[values]``.
-      known: seeds with an outcome, ``[values]``; below `LEAST_UNITS` the root is 0.
+      collapsed: Number of collapsed seeds, ``[values]``.
+      known: Number of seeds with an outcome, ``[values]``; if it is below
+        `LEAST_UNITS`, the root is 0.
     """
     share = collapsed / np.maximum(known, 1)
     deviance = special.xlogy(share, 2 * share) + special.xlogy(
@@ -47,12 +54,12 @@ def signed_roots(collapsed: np.ndarray, known: np.ndarray) -> np.ndarray:
 
 @dataclasses.dataclass(frozen=True)
 class Curves:
-    """All curves that are compared; N of them, at C crossings in equal blocks.
+    """The parameter grid: N curves, in blocks of equal size for each of C crossings.
 
     Attributes:
-      edges: of the cells of the crossing, ``[C + 1]``.
-      midpoint: mu, ``[N]``.
-      probability: at the values of the axis, ``[N, values]``.
+      edges: Edges of the cells of the crossing, ``[C + 1]``.
+      midpoint: Midpoint mu of each curve, ``[N]``.
+      probability: Collapse probability at the values of the axis, ``[N, values]``.
     """
 
     edges: np.ndarray
@@ -62,7 +69,7 @@ class Curves:
 
 @functools.lru_cache(maxsize=4)
 def make_curves(x: tuple[float, ...]) -> Curves:
-    """The parameter grid of an axis of at least two increasing values."""
+    """Makes the parameter grid for an axis of at least two increasing values."""
     axis = np.asarray(x)
     gaps = np.diff(axis)
     cells = max(2, 96 // len(gaps))
@@ -84,22 +91,22 @@ def make_curves(x: tuple[float, ...]) -> Curves:
 
 
 def is_monotone(outcome: np.ndarray) -> bool:
-    """Whether no unit is collapsed again after it was not, unknown values left out."""
+    """Whether no unit is collapsed above a value at which it is known not to be."""
     later = np.where(np.isnan(outcome), 0.0, outcome)[:, ::-1]
     collapsed_later = np.maximum.accumulate(later, axis=1)[:, ::-1]
     return bool(not np.any((outcome == 0) & (collapsed_later == 1)))
 
 
 def change_bounds(outcome: np.ndarray) -> np.ndarray:
-    """Between which values each unit of a monotone pattern stops being collapsed.
+    """The two values between which each unit of a monotone pattern changes.
 
     Args:
-      outcome: ``[units, values]``; 1 collapsed, 0 not, NaN not known, and collapsed
-        on the left.
+      outcome: Outcomes ``[units, values]``: 1 collapsed, 0 not collapsed, NaN unknown;
+        each unit is collapsed on the left.
 
     Returns:
-      ``[units, 2]``: index of the last value collapsed (-1: none) and of the first
-      one not (n: none).
+      Indices ``[units, 2]``: the last value at which the unit is collapsed (-1 if
+      none), and the first value at which it is not (the number of values if none).
     """
     values = outcome.shape[1]
     index = np.arange(values)
@@ -109,11 +116,12 @@ def change_bounds(outcome: np.ndarray) -> np.ndarray:
 
 
 def weigh(x: np.ndarray, outcome: np.ndarray) -> tuple[Curves, np.ndarray]:
-    """Integrated likelihood of every curve.
+    """Normalised likelihood of every curve of the parameter grid.
 
     Args:
-      x: the axis, increasing, ``[values]``.
-      outcome: ``[units, values]`` as in `change_bounds`, every unit with an outcome.
+      x: Increasing positions of the values on the axis, ``[values]``.
+      outcome: Outcomes ``[units, values]`` as in `change_bounds`; each unit has at
+        least one known outcome.
 
     Returns:
       The curves and their weights ``[C, N / C]``, which sum to 1.
@@ -129,7 +137,7 @@ def weigh(x: np.ndarray, outcome: np.ndarray) -> tuple[Curves, np.ndarray]:
             fit += count * np.log(np.maximum(before - after, 1e-12))
     else:
         collapsed, free = (outcome == 1).sum(0), (outcome == 0).sum(0)
-        # Not @: BLAS starts threads for it, which on busy cores costs more than it.
+        # Not @: BLAS would start threads, which on busy cores cost more than they save.
         fit = np.einsum("nv,v->n", np.log(probability), collapsed)
         fit += np.einsum("nv,v->n", np.log1p(-probability), free)
     cells = len(curves.edges) - 1
@@ -141,8 +149,8 @@ def weigh(x: np.ndarray, outcome: np.ndarray) -> tuple[Curves, np.ndarray]:
 def quantiles(
     edges: np.ndarray, weights: np.ndarray, shares: tuple[float, ...]
 ) -> np.ndarray:
-    """Quantiles of a histogram with cells between edges."""
+    """Quantiles of a histogram with the given edges of its cells."""
     cumulated = np.concatenate([[0.0], np.cumsum(weights)])
-    # A flat stretch has no single quantile; the tiny slope picks its middle's side.
+    # On a flat stretch a quantile is not unique; the tiny slope makes it so.
     cumulated += np.linspace(0, 1e-12, len(cumulated))
     return np.interp(np.asarray(shares) * cumulated[-1], cumulated, edges)

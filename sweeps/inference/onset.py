@@ -1,24 +1,25 @@
 """The critical value of a knob: where the probability of collapse crosses one half.
 
 Each unit (an init seed on a data stream) is trained at every value from the same
-start, so outcomes along the axis are paired. Three questions are kept apart:
+start, so outcomes along the axis are paired. Three questions are answered separately:
 
-- **Where**: in the gap of the grid in which the collapse fraction crosses 1/2, which
-  is where the binomial likelihood of any falling curve is greatest. Inside that gap
-  the integrated likelihood of `sweeps.inference.likelihood` places it.
-- **How well it is known**: to the nearest values, on either side, at which the
-  binomial likelihood ratio decides (95 %) that the probability is above or below
-  1/2. An end in another gap is interpolated linearly in the signed root of that
-  ratio. The gap itself is always inside, unless half of the change or more lies
-  outside it, no value at exactly 1/2 inside it, and the integrated likelihood has its
-  median there: then the curve is spread wider than the grid, and that likelihood's own
-  95 % ends may lie inside the gap. An end that no value closes is open, and with fewer
-  than four seeds all are.
-- **Whether there is one**: a fraction that stays on one side of 1/2 is *censored*,
-  never extrapolated, and the values at which the seeds do not decide are listed.
+- **Where is the crossing?** In the gap of the grid in which the collapse fraction
+  crosses 1/2, where the binomial likelihood of any falling curve is largest. Inside
+  that gap, the integrated likelihood of `sweeps.inference.likelihood` places it.
+- **How uncertain is it?** The interval extends to the nearest value on either side at
+  which the binomial likelihood ratio decides (95 %) that the probability is above or
+  below 1/2. An end in another gap is interpolated linearly in the signed root of that
+  ratio. The interval always includes the whole gap, with one exception: if at least
+  half of the change lies outside the gap, no value in it is at exactly 1/2, and the
+  median of the integrated likelihood is in it, then the curve is wider than the grid,
+  and the 95 % ends of that likelihood may lie inside the gap. An end is open if no
+  value decides on that side. With fewer than four seeds, both ends are open.
+- **Is there a crossing?** If the fraction stays on one side of 1/2, the result is
+  *censored*, never extrapolated, and lists the values at which the seeds are undecided.
 
-Coverage of the interval is measured in ``docs/coverage.md``, written by
-``onset coverage``. The value 0 has no logarithm: it is left out and shown apart.
+The coverage of the interval is measured in ``docs/coverage.md``, which is written by
+``onset coverage``. The value 0 has no logarithm, so it is excluded here and reported
+separately.
 """
 
 import dataclasses
@@ -37,10 +38,12 @@ class Crossing:
     """One place where the collapse fraction crosses one half.
 
     Attributes:
-      value: interpolated in the logarithm; the middle of a stretch at exactly 1/2.
-      direction: ``"falling"`` or ``"rising"``.
-      low: nearest value below at which the seeds decide; None where none does.
-      high: likewise above.
+      value: Place of the crossing, interpolated in the logarithm; the middle of a
+        stretch of values at exactly 1/2.
+      direction: Direction of the crossing: ``"falling"`` or ``"rising"``.
+      low: Lower end of the interval: the nearest place below at which the seeds
+        decide; None if there is none.
+      high: Upper end of the interval, likewise.
     """
 
     value: float
@@ -54,19 +57,19 @@ class Onset:
     """Where the collapse probability crosses one half.
 
     Attributes:
-      estimate: of the critical value; None where there is none.
-      low: lower end of the interval; None where it is open or there is no estimate.
-      high: upper end, likewise.
-      midpoint: where the fitted curve is half-way between its asymptotes; None as
-        above, or where that lies outside the values tried.
-      censored: ``"none"`` (more than half collapsed at no value), ``"all"`` (at
-        least half at every value) or None.
+      estimate: Estimate of the critical value; None if there is no crossing.
+      low: Lower end of the interval; None if it is open or there is no estimate.
+      high: Upper end of the interval, likewise.
+      midpoint: Value at which the fitted curve is half-way between its asymptotes;
+        None if there is no estimate or this value is outside the values tried.
+      censored: Reason for no estimate: ``"none"`` (more than half collapsed at no
+        value), ``"all"`` (at least half collapsed at every value), or else None.
       direction: ``"falling"`` (collapsed at small values) or ``"rising"``.
-      crossings: every one of the raw collapse fraction, by increasing value.
-      undecided: values at which the seeds do not decide between P above and below
-        1/2; where none is, censoring is firm.
-      units: seeds the interval rests on.
-      level: of the interval.
+      crossings: All crossings of the raw collapse fraction, by increasing value.
+      undecided: Values at which the seeds do not decide whether P is above or below
+        1/2; censoring is firm if there are none.
+      units: Number of seeds on which the interval is based.
+      level: Level of the interval.
     """
 
     estimate: float | None
@@ -81,7 +84,7 @@ class Onset:
     level: float = LEVEL
 
     def plain(self) -> dict[str, Any]:
-        """As JSON values."""
+        """The onset as JSON values."""
         return dataclasses.asdict(self) | {
             "crossings": [dataclasses.asdict(crossing) for crossing in self.crossings],
             "undecided": list(self.undecided),
@@ -89,7 +92,7 @@ class Onset:
 
 
 def fraction_interval(collapsed: int, members: int) -> tuple[float, float]:
-    """Exact (Clopper-Pearson) 95 % interval of a collapse fraction."""
+    """The exact (Clopper-Pearson) 95 % interval of a collapse fraction."""
     if members == 0:
         return 0.0, 1.0
     interval = stats.binomtest(collapsed, members).proportion_ci(LEVEL, method="exact")
@@ -97,7 +100,7 @@ def fraction_interval(collapsed: int, members: int) -> tuple[float, float]:
 
 
 def stretches(fraction: np.ndarray) -> list[tuple[int, int]]:
-    """Neighbouring values on opposite sides of 1/2, values at exactly 1/2 skipped."""
+    """Successive values on opposite sides of 1/2, ignoring values at exactly 1/2."""
     side = np.sign(fraction - 0.5)
     places = np.flatnonzero(side)
     pairs = zip(places[:-1], places[1:], strict=True)
@@ -105,15 +108,17 @@ def stretches(fraction: np.ndarray) -> list[tuple[int, int]]:
 
 
 def estimate_onset(values: np.ndarray, outcome: np.ndarray) -> Onset:
-    """Estimates the critical value from who collapsed where.
+    """Estimates the critical value from the outcome of every unit at every value.
 
     Args:
-      values: swept values, increasing, ``[values]``; a leading 0 is left out.
-      outcome: ``[units, values]``; 1 collapsed, 0 not, NaN not known (diverged).
+      values: Increasing swept values, ``[values]``; a leading 0 is excluded.
+      outcome: Outcomes ``[units, values]``: 1 collapsed, 0 not collapsed, NaN unknown
+        (diverged).
 
     Returns:
-      The `Onset`; without an estimate where nothing is known, censored where the
-      fraction stays on one side of 1/2, open where the seeds do not close an end.
+      The `Onset`. It has no estimate if all outcomes are unknown, is censored if the
+      fraction stays on one side of 1/2, and has an open end if the seeds do not
+      decide on that side.
     """
     usable = (values > 0) & ~np.isnan(outcome).all(0)
     values, outcome = values[usable], outcome[:, usable]
@@ -137,7 +142,7 @@ def estimate_onset(values: np.ndarray, outcome: np.ndarray) -> Onset:
     if falling:
         places = _locate(x, outcome, fraction, roots)
     else:
-        # The mirror image falls, and its low end is the high one.
+        # The mirror image falls; its lower end is the upper end of the rising curve.
         mirrored = _locate(-x[::-1], outcome[:, ::-1], fraction[::-1], roots[::-1])
         estimate, low, high, midpoint = map(_negative, mirrored)
         places = estimate, high, low, midpoint
@@ -162,7 +167,7 @@ def _exponential(place: float | None) -> float | None:
 
 
 def _falls(fraction: np.ndarray) -> bool:
-    """Whether collapse is found more at small values; there must be a crossing."""
+    """Whether collapse is more common at small values; a crossing must exist."""
     falls = {bool(fraction[i] > 0.5) for i, _ in stretches(fraction)}
     if len(falls) == 1:
         return falls.pop()
@@ -196,7 +201,7 @@ def _crossings(
 def _ends(
     x: np.ndarray, roots: np.ndarray, left: int, right: int
 ) -> tuple[float | None, float | None]:
-    """How far a falling crossing between two values may lie outside them."""
+    """Ends of the interval of a falling crossing between two values."""
     above = np.flatnonzero(roots[: left + 1] >= CUTOFF)
     below = np.flatnonzero(roots[right:] <= -CUTOFF)
     low = high = None
@@ -211,7 +216,7 @@ def _ends(
 
 
 def _interpolate(x: np.ndarray, roots: np.ndarray) -> float:
-    """Where the root falls to the cut-off, from a value that decides to one not."""
+    """Place between a decided and an undecided value where the root is the cut-off."""
     share = (roots[0] - CUTOFF) / (roots[0] - roots[1])
     return float(x[0] + share * (x[1] - x[0]))
 
@@ -219,7 +224,7 @@ def _interpolate(x: np.ndarray, roots: np.ndarray) -> float:
 def _locate(
     x: np.ndarray, outcome: np.ndarray, fraction: np.ndarray, roots: np.ndarray
 ) -> tuple[float, float | None, float | None, float | None]:
-    """Crossing, both ends and midpoint on a log axis along which collapse falls."""
+    """Crossing, lower end, upper end and midpoint on a log axis of falling collapse."""
     curves, weights = weigh(x, outcome)
     crossing = weights.sum(1)
     cells = (curves.edges[1:] + curves.edges[:-1]) / 2
@@ -233,7 +238,7 @@ def _locate(
     least, centre, most = quantiles(
         curves.edges, crossing, ((1 - LEVEL) / 2, 0.5, (1 + LEVEL) / 2)
     )
-    # A value at exactly 1/2 does not decide, so it stays inside.
+    # A value at exactly 1/2 does not decide, so the interval has to include it.
     spread = j == i + 1 and fraction[i] - fraction[j] <= change / 2
     if spread and x[i] <= centre <= x[j]:
         low = max(low, min(least, estimate)) if low == x[i] else low
@@ -245,7 +250,7 @@ def _locate(
 def _median_within(
     x: np.ndarray, places: np.ndarray, weights: np.ndarray
 ) -> float | None:
-    """Weighted median, or None where it lies outside the axis."""
+    """Weighted median, or None if it is outside the axis."""
     order = np.argsort(places)
     cumulated = np.cumsum(weights[order])
     median = float(places[order][np.searchsorted(cumulated, cumulated[-1] / 2)])

@@ -1,11 +1,12 @@
-"""Which values of the swept knob narrow the interval of its critical value next.
+"""Chooses the values that narrow the interval of the critical value next.
 
-The interval runs from the nearest value below the crossing at which the seeds decide
-to the nearest one above (`sweeps.inference.onset`). Values tried strictly inside it are those at
-which the seeds do *not* decide, and another value between two of these would decide no
-more: this stretch is the *floor*, which only more seeds lower. What a new value can
-shrink is the gap at either end of the interval; where nothing was tried inside, both
-are one gap and the whole interval can shrink, by ``count + 1`` a round.
+The interval extends from the nearest value below the crossing at which the seeds decide
+to the nearest one above (`sweeps.inference.onset`). At all values tried strictly inside
+it, the seeds are *undecided*, and further values between two of these would not change
+that. This stretch is the *floor* of the interval: only more seeds make it narrower. A
+new value can only shrink the gaps that contain the two ends of the interval. If no
+value was tried inside, both ends are in one gap, and each round can make the whole
+interval narrower by a factor of ``count + 1``.
 """
 
 import dataclasses
@@ -19,19 +20,19 @@ from sweeps.inference.likelihood import LEAST_UNITS
 from sweeps.inference.onset import Onset
 
 WORTH = 0.1
-"""Least share of the interval's width that must be outside the floor to go on."""
+"""Share of the interval's width that must be outside the floor to continue."""
 LEAST_WIDTH = 1e-3
-"""Narrower targets would ask for values that float32 does not tell apart."""
+"""Smallest target width; below it, float32 could not tell values apart."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Refinement:
-    """How far to refine.
+    """Settings of refinement (``sweep.refine``).
 
     Attributes:
-      rounds: at most; 0 for none.
-      num: new ones in each round.
-      width: ln(high / low) of the interval at which to stop.
+      rounds: Maximum number of rounds; 0 means no refinement.
+      num: Number of new values in each round.
+      width: Width ln(high / low) of the interval at which refinement stops.
     """
 
     rounds: int
@@ -40,53 +41,56 @@ class Refinement:
 
 
 def make_refinement(rounds: int, num: int, width: float, units: int) -> Refinement:
-    """Checks the settings.
+    """Checks the settings of refinement.
 
     Args:
-      rounds: at most.
-      num: new ones in each round.
-      width: at which to stop.
-      units: seeds x data seeds.
+      rounds: Maximum number of rounds.
+      num: Number of new values in each round.
+      width: Width ln(high / low) at which to stop.
+      units: Number of seeds times number of data seeds.
 
     Raises:
-      BadInput: one line that names the setting, its value and what is accepted.
+      BadInput: A setting is out of range.
     """
     if rounds < 0:
-        raise BadInput(f"sweep.refine.rounds={rounds}: at least 0 (no refinement)")
+        raise BadInput(f"sweep.refine.rounds={rounds}: must be at least 0")
     if num < 1:
-        raise BadInput(f"sweep.refine.num={num}: at least 1 a round")
+        raise BadInput(f"sweep.refine.num={num}: must be at least 1")
     if not LEAST_WIDTH <= width < math.inf:
         raise BadInput(
-            f"sweep.refine.width={width}: ln(high/low), finite and at least "
-            f"{LEAST_WIDTH:g}"
+            f"sweep.refine.width={width}: must be finite and at least "
+            f"{LEAST_WIDTH:g}; it is ln(high/low) of the interval"
         )
     if rounds and units < LEAST_UNITS:
         raise BadInput(
-            f"sweep.refine.rounds={rounds}: needs {LEAST_UNITS} seeds or more "
-            f"(sweep.seeds x sweep.data_seeds={units}); fewer close no interval"
+            f"sweep.refine.rounds={rounds}: needs at least {LEAST_UNITS} seeds "
+            f"(sweep.seeds x sweep.data_seeds={units}), because the interval of fewer "
+            "seeds is open"
         )
     return Refinement(rounds, num, width)
 
 
 Ends = tuple[float, float]
+"""Lower and upper end of a stretch of values."""
 
 
 def closed(onset: Onset) -> Ends | None:
-    """Both ends of the interval; None where one is open or missing."""
+    """Both ends of the interval; None if an end is open or there is no interval."""
     if onset.low is None or onset.high is None:
         return None
     return onset.low, onset.high
 
 
 def undecided_stretch(onset: Onset, values: np.ndarray) -> Ends | None:
-    """The stretch of values inside a closed interval, which the seeds do not decide.
+    """The stretch of values inside a closed interval, at which seeds are undecided.
 
     Args:
-      onset: estimated from outcomes at the values.
-      values: all that were tried, increasing.
+      onset: Onset estimated from outcomes at the values.
+      values: All values that were tried, increasing.
 
     Returns:
-      Its ends, equal where one value lies inside; None where none does.
+      The ends of the stretch, which are equal if one value lies inside; None if no
+      value lies inside.
     """
     ends = closed(onset)
     inside = [] if ends is None else values[_inside(ends, values)]
@@ -94,17 +98,17 @@ def undecided_stretch(onset: Onset, values: np.ndarray) -> Ends | None:
 
 
 def stop_reason(onset: Onset, values: np.ndarray, target: float) -> str | None:
-    """Why no further value is worth its training, or None.
+    """The reason why further values are not worth training, or None.
 
     Args:
-      onset: estimated from outcomes at the values.
-      values: all that were tried, increasing.
-      target: ln(high / low) that is narrow enough.
+      onset: Onset estimated from outcomes at the values.
+      values: All values that were tried, increasing.
+      target: Width ln(high / low) that is narrow enough.
 
     Returns:
-      ``"censored"`` (no crossing), ``"open"`` (an end that no value closes),
-      ``"width"`` (narrow enough), ``"seeds"`` (all but `WORTH` of the interval is the
-      floor) or None.
+      ``"censored"`` (no crossing), ``"open"`` (an end of the interval is open),
+      ``"width"`` (narrow enough), ``"seeds"`` (at most the share `WORTH` of the
+      interval is outside the floor) or None.
     """
     if onset.estimate is None:
         return "censored"
@@ -120,18 +124,18 @@ def stop_reason(onset: Onset, values: np.ndarray, target: float) -> str | None:
 
 
 def next_values(onset: Onset, values: np.ndarray, count: int) -> tuple[float, ...]:
-    """New values where they can narrow the interval.
+    """New values in the gaps where they can narrow the interval.
 
     Args:
-      onset: estimated from outcomes at the values.
-      values: all that were tried, increasing; a leading 0 is left out.
-      count: of new values.
+      onset: Onset estimated from outcomes at the values.
+      values: All values that were tried, increasing; a leading 0 is excluded.
+      count: Number of new values.
 
     Returns:
-      ``count`` values, increasing, none of them tried before, evenly spaced in the
-      logarithm within the gap or the two gaps that hold the interval's ends; two gaps
-      share them so that the widest of what is left is least. Empty without a closed
-      interval.
+      ``count`` increasing values that were not tried before. They are evenly spaced in
+      the logarithm within the gap or the two gaps that contain the ends of the
+      interval; two gaps share them so that the widest remaining gap is as narrow as
+      possible. Empty if the interval is not closed.
     """
     ends = closed(onset)
     if ends is None:
@@ -151,18 +155,18 @@ def next_values(onset: Onset, values: np.ndarray, count: int) -> tuple[float, ..
 
 
 def width(ends: Ends) -> float:
-    """Logarithm of the ratio of an interval's ends."""
+    """Width of an interval: the logarithm of the ratio of its ends."""
     return math.log(ends[1] / ends[0])
 
 
 def _inside(ends: Ends, values: np.ndarray) -> np.ndarray:
-    # The ends went through a logarithm and back, so they are compared with slack.
+    # The ends were computed through a logarithm and back, so compare with a tolerance.
     slack = 1 + 1e-9
     return np.flatnonzero((values > ends[0] * slack) & (values * slack < ends[1]))
 
 
 def _end_gaps(ends: Ends, values: np.ndarray) -> list[Ends]:
-    """The gaps of the values that hold the ends of an interval: one, or two."""
+    """The one or two gaps between values that contain the ends of an interval."""
     inside = _inside(ends, values)
     if len(inside):
         gaps = [int(inside[0]), int(inside[-1]) + 1]
@@ -172,9 +176,9 @@ def _end_gaps(ends: Ends, values: np.ndarray) -> list[Ends]:
 
 
 def _between(low: float, high: float, count: int) -> list[float]:
-    """Values strictly between two, in as few digits as keep them evenly spaced."""
+    """Values strictly between two, rounded to few digits but still evenly spaced."""
     step = math.log(high / low) / (count + 1)
-    # Rounding moves a value by at most 1/20 of a step, and four digits are readable.
+    # Enough digits that rounding moves a value by at most 1/20 of a step.
     digits = max(4, 2 + math.ceil(-math.log10(step)))
     exact = np.geomspace(low, high, count + 2)[1:-1]
     return [float(f"{value:.{digits}g}") for value in exact]
@@ -182,14 +186,14 @@ def _between(low: float, high: float, count: int) -> list[float]:
 
 @dataclasses.dataclass(frozen=True)
 class Round:
-    """What was known after a round; round 0 is the first grid.
+    """One round of refinement and the interval after it; round 0 is the first grid.
 
     Attributes:
-      number: 0, 1, ...
-      values: trained in it.
-      members: trained in it.
-      low: end of the interval afterwards, None where open.
-      high: likewise.
+      number: Number of the round: 0, 1, ...
+      values: Values that were trained in this round.
+      members: Number of members that were trained in this round.
+      low: Lower end of the interval after this round; None if open.
+      high: Upper end, likewise.
     """
 
     number: int
@@ -201,12 +205,13 @@ class Round:
 
 @dataclasses.dataclass(frozen=True)
 class History:
-    """A refinement that has ended.
+    """The course of a finished refinement.
 
     Attributes:
-      rounds: with the first grid in front.
-      stopped: as `stop_reason`, or ``"rounds"`` where all were spent first.
-      floor: stretch of the final interval that the seeds do not decide, or None.
+      rounds: All rounds, starting with the first grid.
+      stopped: Why refinement stopped: a result of `stop_reason`, or ``"rounds"`` if
+        all rounds were used.
+      floor: Stretch of the final interval in which the seeds are undecided, or None.
     """
 
     rounds: tuple[Round, ...]
@@ -214,7 +219,7 @@ class History:
     floor: tuple[float, float] | None
 
     def plain(self) -> dict[str, Any]:
-        """As JSON values."""
+        """The refinement as JSON values."""
         return {
             "rounds": [
                 {

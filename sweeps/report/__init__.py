@@ -1,4 +1,4 @@
-"""What people look at: tables, sentences, figures, documents, Weights & Biases.
+"""Everything that people look at: tables, sentences, figures, documents, W&B runs.
 
-Does not belong here: any number that is not handed over by `findings`.
+Does not belong here: computing any number; `findings` and `studies` supply them.
 """

@@ -1,4 +1,4 @@
-"""Several sweeps as one Markdown table and one figure; no computation of onsets."""
+"""Several sweeps as one Markdown table and one figure."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,26 +21,26 @@ from sweeps.findings.comparison import (
 )
 from sweeps.report.figures import STYLE
 from sweeps.report.knob_axis import KnobScale
-from sweeps.report.sentences import interval, where
+from sweeps.report.sentences import format_interval, format_onset
 
 
 def render(records: Sequence[Record], over: str | None, flags: str) -> str:
-    """The comparison as Markdown.
+    """Renders the comparison as Markdown.
 
     Args:
-      records: at least two, of one knob.
-      over: setting to scale by, or None.
-      flags: given, as on the command line.
+      records: At least two finished sweeps of one knob.
+      over: Setting by which critical values are multiplied, or None.
+      flags: Flags of the command, as given on the command line.
     """
     knob = records[0].summary["knob"]
     differ = differing(records)
-    heads = ["sweep", *differ, "hubs", f"critical {knob}"]
+    heads = ["sweep", *differ, "collapsed", f"critical {knob}"]
     heads += [f"× {over}"] if over else []
-    heads += ["against the first", "put on afterwards", "loss"]
+    heads += ["compared with the first", "post hoc", "held-out loss"]
     lines = [_row(heads), _row(["---"] * len(heads))]
     for record in records:
         cells = [record.name, *(_shown(record.settings.get(key)) for key in differ)]
-        cells += [_hubs(record), where(record.summary["onset"])]
+        cells += [_collapsed(record), format_onset(record.summary["onset"])]
         cells += [_scaled(record, over)] if over else []
         same = "–" if record is records[0] else verdict(records[0], record)
         cells += [same, _post_hoc(record), _loss(record)]
@@ -48,10 +48,12 @@ def render(records: Sequence[Record], over: str | None, flags: str) -> str:
     units = sorted({record.summary["onset"]["units"] for record in records})
     seeds = " or ".join(map(str, units))
     notes = [
-        f"Critical values with 95 % intervals over {seeds} seeds; *hubs*: collapsed "
-        "members at the least and the greatest value; *put on afterwards*: the same "
-        "criterion on networks trained at the knob's neutral value; *loss*: medians of "
-        "the held-out loss over seeds, least to greatest along the axis, in nats.",
+        f"Critical values are given with 95 % intervals over {seeds} seeds. "
+        "*collapsed*: number of collapsed members at the smallest and at the largest "
+        "value. *post hoc*: critical value of networks trained at the knob's neutral "
+        "value and only evaluated at the others, and whether it coincides with the "
+        "sweep's own. *held-out loss*: smallest and largest median over seeds along "
+        "the axis, in nats.",
         *_law(records, over),
     ]
     names = " ".join(record.name for record in records)
@@ -66,12 +68,15 @@ def _law(records: Sequence[Record], over: str | None) -> list[str]:
     scales = [scale_of(record, over) for record in records]
     law = fit_power_law(scales, [record.onset for record in records])
     if law is None:
-        return ["A power law needs three sweeps with closed intervals."]
+        return [
+            "Fitting a power law needs at least three sweeps with closed intervals."
+        ]
     return [
-        f"Over {law.sweeps} sweeps with closed intervals the critical value goes as "
-        f"{over} to the power {law.exponent:.2f} (95 % {law.low:.2f} to {law.high:.2f};"
-        f" chi-square of the residuals: p = {law.p_value:.2g}). Errors are the "
-        "intervals' own, taken as normal in the logarithm."
+        f"Over {law.sweeps} sweeps with closed intervals, the critical value is "
+        f"proportional to {over} to the power {law.exponent:.2f} (95 % {law.low:.2f} "
+        f"to {law.high:.2f}; chi-square test of the residuals: p = {law.p_value:.2g}). "
+        "The error of each critical value is taken from its interval, as normal in the "
+        "logarithm."
     ]
 
 
@@ -83,7 +88,7 @@ def _shown(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _hubs(record: Record) -> str:
+def _collapsed(record: Record) -> str:
     ends = record.summary["curve"][0], record.summary["curve"][-1]
     counts = [f"{end['collapsed']}/{end['members'] - end['diverged']}" for end in ends]
     return " … ".join(counts)
@@ -94,14 +99,14 @@ def _scaled(record: Record, over: str) -> str:
     if onset["estimate"] is None:
         return "–"
     low, high = (onset[end] and onset[end] * scale for end in ("low", "high"))
-    return f"{onset['estimate'] * scale:.3g} {interval(low, high)}"
+    return f"{onset['estimate'] * scale:.3g} {format_interval(low, high)}"
 
 
 def _post_hoc(record: Record) -> str:
     found = record.summary["post_hoc"]
     if found is None:
         return "–"
-    return f"{where(found['onset'])}, {found['against_trained']}"
+    return f"{format_onset(found['onset'])}, {found['against_trained']}"
 
 
 def _loss(record: Record) -> str:
@@ -111,11 +116,11 @@ def _loss(record: Record) -> str:
 
 
 def draw(records: Sequence[Record], path: Path) -> None:
-    """Collapse fractions of all sweeps over the knob, with 95 % intervals.
+    """Draws the collapse fractions of all sweeps over the knob, with 95 % intervals.
 
     Args:
-      records: at least two, of one knob.
-      path: of the PNG.
+      records: At least two finished sweeps of one knob.
+      path: File for the PNG.
     """
     every = sorted({float(value) for record in records for value in record.values})
     scale = KnobScale(np.asarray(every))
@@ -133,7 +138,7 @@ def draw(records: Sequence[Record], path: Path) -> None:
 
 
 def _curve(axes: Axes, record: Record, scale: KnobScale, color: Any) -> None:
-    """One sweep's points, joined where the logarithm is; the value 0 stands apart."""
+    """Draws the points of one sweep, joined by lines except at the value 0."""
     curve = record.summary["curve"]
     x = scale([point["value"] for point in curve])
     alive = np.asarray([point["members"] - point["diverged"] for point in curve])

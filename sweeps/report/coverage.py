@@ -1,4 +1,4 @@
-"""The coverage study as Markdown; every sentence about a number is made from it."""
+"""The coverage study as Markdown; each sentence about a number is built from it."""
 
 import math
 from collections.abc import Callable
@@ -7,38 +7,45 @@ from typing import Any
 from sweeps.studies.coverage import SCENARIOS, UNITS, VALUES, CoverageCell
 
 LEAST, MOST = 0.90, 0.98
+"""Target range of the coverage of an interval of 95 %."""
 ENOUGH = 8
+"""Number of seeds from which the target range is expected to hold."""
 
-INTRODUCTION = """# Does the interval hold the truth?
+INTRODUCTION = """# Does the 95 % interval contain the true onset?
 
-Written by
+This document is written by
 
     onset coverage --replicates={replicates} --seed={seed} --output=docs/coverage.md
 
-Members are simulated from known onsets on an axis of {values} values, evenly spaced in
-the logarithm; lengths are in *gaps* of that grid. Each cell is {replicates} sweeps
-through `estimate_onset` of `sweeps/inference/onset.py`, the function that `onset sweep`
-uses (standard error of a coverage of 95 %: {error:.1f} points).
+The outcomes of members with a known onset are simulated on an axis of {values} values
+that are evenly spaced in the logarithm. All lengths are in *gaps* of this grid. Each
+cell of the tables summarises {replicates} simulated sweeps. They are estimated by
+`estimate_onset` of `sweeps/inference/onset.py`, the function that `onset sweep` uses.
+The standard error of a coverage of 95 % is {error:.1f} percentage points.
 
-**Truth** is where the population's collapse probability crosses ½ on the continuous
-axis, not on the grid. Its place is drawn uniformly over two whole gaps (one at the
-edge), so a sharp onset is equally likely anywhere in its gap; only "on a value" fixes
-it at the worst place. In "not monotone" P crosses ½ twice and the truth is the falling
-crossing. A closed interval must hold the truth; an open end reaches beyond the values
-tried, and to "there is no crossing"; a result reported as censored is right for a truth
-outside the values, and for one inside only if the seeds are said not to decide there.
+The **true onset** is where the collapse probability P of the population crosses ½ on
+the continuous axis, not on the grid. Its location is drawn uniformly over two whole
+gaps (over one at the edge), so a sharp onset is equally likely anywhere in its gap;
+only "shallow, on a value" fixes it at the worst location. In "not monotone", P crosses
+½ twice, and the true onset is the falling crossing.
+
+A closed interval is correct if it contains the true onset. An open end extends beyond
+the values tried and includes the case that there is no crossing. A result that is
+reported as censored is correct if the true onset is outside the values tried. If the
+true onset is inside, a censored result is correct only if it also reports that the
+seeds are undecided at one of the two neighbouring values.
 
 ## Coverage of the 95 % interval, in percent
 """
 
 
 def render(table: dict[str, list[CoverageCell]], replicates: int, seed: int) -> str:
-    """The document.
+    """Renders the document.
 
     Args:
-      table: scenario name to one tally for each of `UNITS`.
-      replicates: sweeps of each tally.
-      seed: of the study.
+      table: Scenario name to one cell for each of `UNITS`.
+      replicates: Number of simulated sweeps in each cell.
+      seed: Random seed of the study.
     """
     introduction = INTRODUCTION.format(
         replicates=replicates,
@@ -49,23 +56,25 @@ def render(table: dict[str, list[CoverageCell]], replicates: int, seed: int) -> 
     sections = [
         introduction.rstrip(),
         "",
-        *_rows(table, "inside", lambda t: f"{100 * t.coverage:.1f}"),
+        *_rows(table, "inside", lambda cell: f"{100 * cell.coverage:.1f}"),
         "",
         *_verdict(table),
         "",
-        "Truth outside the values tried, or none; a miss is an interval closed at an",
-        "end where there is no crossing:",
+        "In the following scenarios, the true onset is outside the values tried or "
+        "does not exist. A miss is an interval that is closed at an end where there is "
+        "no crossing.",
         "",
-        *_rows(table, "outside", lambda t: f"{100 * t.coverage:.1f}"),
+        *_rows(table, "outside", lambda cell: f"{100 * cell.coverage:.1f}"),
         "",
-        "## Bias (root mean square error) of the estimate, in gaps",
+        "## Bias and, in brackets, root mean square error of the estimate, in gaps",
         "",
-        *_rows(table, "inside", lambda t: f"{t.bias:+.2f} ({t.error:.2f})"),
+        *_rows(table, "inside", lambda cell: f"{cell.bias:+.2f} ({cell.error:.2f})"),
         "",
-        "Sweeps reported as censored have no estimate and are left out.",
+        "Sweeps that are reported as censored have no estimate and are excluded.",
         _most_biased(table),
         "",
-        "## Median width of closed intervals, in gaps (percent closed, censored)",
+        "## Median width of closed intervals, in gaps "
+        "(percent closed, percent censored)",
         "",
         *_rows(table, None, _width),
         "",
@@ -82,9 +91,9 @@ def _plain(text: str) -> str:
     return f"{text[0].lower()}{text[1:]}."
 
 
-def _width(tally: CoverageCell) -> str:
-    width = "–" if math.isnan(tally.width) else f"{tally.width:.1f}"
-    return f"{width} ({100 * tally.closed:.0f}, {100 * tally.censored:.0f})"
+def _width(cell: CoverageCell) -> str:
+    width = "–" if math.isnan(cell.width) else f"{cell.width:.1f}"
+    return f"{width} ({100 * cell.closed:.0f}, {100 * cell.censored:.0f})"
 
 
 def _rows(
@@ -96,58 +105,60 @@ def _rows(
     rows = [head, "|---" * (len(UNITS) + 1) + "|"]
     for scenario in SCENARIOS:
         if group in (None, scenario.group):
-            cells = " | ".join(show(tally) for tally in table[scenario.name])
+            cells = " | ".join(show(cell) for cell in table[scenario.name])
             rows.append(f"| {scenario.name} | {cells} |")
     return rows
 
 
 def _verdict(table: dict[str, list[CoverageCell]]) -> list[str]:
-    """Which cells from 8 seeds on miss the target range, and by the study's word."""
+    """Which cells with enough seeds are outside the target range, and why."""
     inside = [s.name for s in SCENARIOS if s.group == "inside"]
     cells = [
-        (name, units, tally.coverage)
+        (name, units, cell.coverage)
         for name in inside
-        for units, tally in zip(UNITS, table[name], strict=True)
+        for units, cell in zip(UNITS, table[name], strict=True)
         if units >= ENOUGH
     ]
     low = [cell for cell in cells if cell[2] < LEAST]
     high = [cell for cell in cells if cell[2] > MOST]
     least = min(cells, key=lambda cell: cell[2])
     return [
-        f"From {ENOUGH} seeds on {len(cells) - len(low) - len(high)} of {len(cells)} "
-        f"cells lie between {100 * LEAST:.0f} and {100 * MOST:.0f} %; the least is "
-        f"{100 * least[2]:.1f} % ({least[0]}, {least[1]} seeds).",
+        f"With {ENOUGH} seeds or more, {len(cells) - len(low) - len(high)} of "
+        f"{len(cells)} cells lie between {100 * LEAST:.0f} and {100 * MOST:.0f} %; the "
+        f"lowest coverage is {100 * least[2]:.1f} % ({least[0]}, {least[1]} seeds).",
         "",
         f"- Below {100 * LEAST:.0f} %: {_list(low)}.",
         f"- Above {100 * MOST:.0f} %: {_list(high)}.",
         "",
-        "Two things make an interval hold the truth more often than it says. Where the "
-        "curve is about as steep as the grid or steeper, the gap counts as a whole, "
-        "and nothing measured says where in it the crossing is: a finer grid narrows "
-        "the interval, more seeds do not. Where one end is mostly open (at the edge of "
-        "the values tried, or where P hardly passes ½), only the other end can miss.",
+        "There are two reasons why the coverage of an interval can exceed 95 %. First, "
+        "if P falls within about one gap or less, the interval includes the whole "
+        "gap, because no measurement tells where in the gap the crossing is: a finer "
+        "grid makes this interval narrower, more seeds do not. Second, if one end is "
+        "open in most sweeps (at the edge of the values tried, or where P hardly "
+        "exceeds ½), only the other end can miss the true onset.",
         "",
-        "With 3 seeds every end is open: nothing is claimed, so nothing is missed. "
-        "Three seeds agree by chance once in eight on either side of ½.",
+        "With 3 seeds both ends are always open, so no interval can miss the true "
+        "onset. The reason is that if P is ½, three seeds all collapse with "
+        "probability 1/8, and all fail to collapse with the same probability.",
     ]
 
 
 def _most_biased(table: dict[str, list[CoverageCell]]) -> str:
-    """The worst bias with enough seeds, in words."""
+    """A sentence about the largest bias with enough seeds."""
     cells = [
-        (scenario.name, units, tally.bias)
+        (scenario.name, units, cell.bias)
         for scenario in SCENARIOS
         if scenario.group == "inside"
-        for units, tally in zip(UNITS, table[scenario.name], strict=True)
-        if units >= ENOUGH and not math.isnan(tally.bias)
+        for units, cell in zip(UNITS, table[scenario.name], strict=True)
+        if units >= ENOUGH and not math.isnan(cell.bias)
     ]
     if not cells:
         return ""
-    name, units, bias = max(cells, key=lambda cell: abs(cell[2]))
+    name, units, bias = max(cells, key=lambda one: abs(one[2]))
     return (
-        f"From {ENOUGH} seeds on the largest bias is {bias:+.2f} gaps ({name}, {units} "
-        "seeds). Where P stays near ½ over several gaps, the estimate may lie in any "
-        "of them, and only the interval should be read."
+        f"With {ENOUGH} seeds or more, the largest bias is {bias:+.2f} gaps ({name}, "
+        f"{units} seeds). If P stays near ½ over several gaps, the estimate may lie in "
+        "any of them, and only the interval should be interpreted."
     )
 
 

@@ -1,4 +1,4 @@
-"""PNG figures of one sweep, from ``onset.json`` and the results; no computation."""
+"""PNG figures of one sweep, drawn from ``onset.json`` and the results."""
 
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 
 from sweeps.report.knob_axis import KnobScale
 from sweeps.report.maps import map_layers, map_steps
-from sweeps.report.sentences import interval
+from sweeps.report.sentences import format_interval
 
 INK = "#222222"
 COLLAPSED, FREE, DIVERGED = "#c1432e", "#2b6a99", "#999999"
@@ -45,14 +45,14 @@ def draw_figures(
     """Draws and writes all figures.
 
     Args:
-      folder: written to; exists.
-      summary: content of ``onset.json``.
-      members: ``value``, ``concentration``, ``collapsed``, ``diverged``, ``onset_step``
-        of every member, each ``[M]``.
-      examples: title and routing matrix ``[T, S]``, one for each side of the onset.
+      folder: Existing folder to write to.
+      summary: Content of ``onset.json``.
+      members: Arrays ``[M]`` with the ``value``, ``concentration``, ``collapsed``,
+        ``diverged`` and ``onset_step`` of every member.
+      examples: Title and routing matrix ``[T, S]`` for each side of the onset.
 
     Returns:
-      The files, in reading order.
+      Paths of the files, in reading order.
     """
     values = np.asarray([point["value"] for point in summary["curve"]])
     scale = KnobScale(values)
@@ -75,7 +75,7 @@ def draw_figures(
 
 
 def _legend_above(axes: Axes, columns: int) -> None:
-    """A legend over the axes, where no point can lie under it."""
+    """Puts the legend above the axes, where it cannot cover a point."""
     axes.legend(
         loc="lower left",
         bbox_to_anchor=(-0.02, 1.0),
@@ -87,7 +87,7 @@ def _legend_above(axes: Axes, columns: int) -> None:
 
 
 def _shade_onset(axes: Axes, onset: dict[str, Any], scale: KnobScale) -> None:
-    """The critical value and its interval; an open end runs to the axis' edge."""
+    """Marks the critical value and its interval; an open end extends to the edge."""
     if onset["estimate"] is None:
         return
     low, high = axes.get_xlim()
@@ -99,7 +99,7 @@ def _shade_onset(axes: Axes, onset: dict[str, Any], scale: KnobScale) -> None:
 
 
 def _jitter(members: dict[str, np.ndarray], scale: KnobScale) -> np.ndarray:
-    """Seeds side by side around their value, in the same order everywhere."""
+    """Positions that put seeds side by side around their value, always in one order."""
     position = scale(members["value"])
     for value in np.unique(members["value"]):
         same = members["value"] == value
@@ -126,7 +126,7 @@ def _onset(summary: dict[str, Any], members: dict[str, Any], scale: KnobScale) -
 def _concentration(
     axes: Axes, summary: dict[str, Any], members: dict[str, Any], scale: KnobScale
 ) -> None:
-    """Every seed's concentration, the threshold, and the three criterion nulls."""
+    """Draws the concentration of every seed, the threshold and the criterion nulls."""
     curve, criterion = summary["curve"], summary["criterion"]
     x = scale([point["value"] for point in curve])
     for null, (color, line, label) in NULL_STYLE.items():
@@ -164,7 +164,7 @@ def _concentration(
 
 
 def _fraction(axes: Axes, curve: list[dict[str, Any]], scale: KnobScale) -> None:
-    """Share of seeds collapsed, with its exact interval; 0 is not joined up."""
+    """Draws the collapse fraction with its exact interval; no line leads to 0."""
     values = np.asarray([point["value"] for point in curve])
     alive = np.asarray([p["members"] - p["diverged"] for p in curve])
     collapsed = np.asarray([p["collapsed"] for p in curve])
@@ -181,7 +181,7 @@ def _fraction(axes: Axes, curve: list[dict[str, Any]], scale: KnobScale) -> None
 
 
 def _loss(axes: Axes, curve: list[dict[str, Any]], scale: KnobScale) -> None:
-    """The price: held-out loss, median and quartiles over seeds."""
+    """Draws the held-out loss: median and quartiles over seeds."""
     x = scale([point["value"] for point in curve])
     low, median, high = (
         [_number(point["loss"][key]) for point in curve]
@@ -201,11 +201,11 @@ def _title(summary: dict[str, Any]) -> str:
     if onset["estimate"] is None:
         where = {
             "all": "at least half collapsed at every value tried",
-            "none": "no more than half collapsed at any value tried",
+            "none": "at most half collapsed at every value tried",
             None: "no estimate",
         }[onset["censored"]]
         return f"{summary['router']}: {where}"
-    known = f"95 % {interval(onset['low'], onset['high'])}"
+    known = f"95 % {format_interval(onset['low'], onset['high'])}"
     known = known if onset["units"] > 1 else "one seed, no interval"
     return f"{summary['router']}: critical {knob} {onset['estimate']:.3g}, {known}"
 
@@ -234,10 +234,10 @@ def _onset_step(
         )
     medians = [_number(p["onset_step"]["median"]) for p in summary["curve"]]
     axes.plot(scale([p["value"] for p in summary["curve"]]), medians, "_", ms=18,
-              mew=1.6, color=INK, label="median, where reached")  # fmt: skip
+              mew=1.6, color=INK, label="median, if reached")  # fmt: skip
     axes.axhline(end, color=INK, lw=0.7)
     axes.set_ylim(0, end * 1.12)
-    axes.set_ylabel("onset step (first measured collapsed)")
+    axes.set_ylabel("onset step\n(first measured step with collapse)")
     _legend_above(axes, columns=3)
     title = f"{summary['router']}: onset in training"
     figure.suptitle(title, x=0.02, y=1.04, ha="left", fontsize=9)

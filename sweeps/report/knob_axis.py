@@ -1,4 +1,4 @@
-"""The axis of knob values in every figure."""
+"""The axis of knob values that all figures share."""
 
 from typing import Any
 
@@ -8,10 +8,10 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 
 class KnobScale:
-    """Places values of a knob on a log axis, with 0 set apart at its left."""
+    """Places values of a knob on a log axis, with 0 set apart on the left."""
 
     def __init__(self, values: np.ndarray) -> None:
-        """Takes the increasing values of the axis, ``[values]``."""
+        """Makes the axis for increasing values ``[values]``."""
         self.values = values
         positive = np.log10(values[values > 0])
         step = np.diff(positive).mean() if len(positive) > 1 else 1.0
@@ -20,18 +20,18 @@ class KnobScale:
         self.step = step
 
     def __call__(self, value: Any) -> np.ndarray:
-        """Axis position of values."""
+        """Positions of values on the axis."""
         value = np.asarray(value, float)
         safe = np.where(value > 0, value, 1.0)
         return np.where(value > 0, np.log10(safe), self._zero)
 
     def room(self, value: float) -> float:
-        """Distance to the nearest other value, at most a step."""
+        """Distance from a value to the nearest other one, at most one step."""
         away = np.abs(self(self.values) - self(value))
         return float(min([self.step, *away[away > 1e-6]]))
 
     def dress(self, axes: Axes, label: str) -> None:
-        """Ticks at round values, a break after 0, the label."""
+        """Sets ticks at round values, a break after 0, the limits and the label."""
         positive = np.log10(self.values[self.values > 0])
         low, high = positive[0], positive[-1]
         decades = range(int(np.floor(low)), int(np.ceil(high)) + 1)

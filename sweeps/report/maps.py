@@ -1,4 +1,4 @@
-"""Maps of collapse over knob value and training step, and over value and layer."""
+"""Maps of collapse over knob values and training steps, and over values and layers."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ SHADES = "OrRd"
 
 
 def _shares(summary: dict[str, Any], block: str, key: str) -> np.ndarray:
-    """Shares of finished members ``[values, columns]``; NaN where none finished."""
+    """Shares of the finished members ``[values, columns]``; NaN if none finished."""
     rows = []
     for point in summary["curve"]:
         alive = point["members"] - point["diverged"]
@@ -22,7 +22,7 @@ def _shares(summary: dict[str, Any], block: str, key: str) -> np.ndarray:
 
 
 def _draw(axes: Axes, shares: np.ndarray, summary: dict[str, Any]) -> Any:
-    """One row of cells for each value, least at the bottom; NaN stays white."""
+    """Draws one row of cells per value, smallest at the bottom; NaN stays white."""
     image = axes.imshow(
         shares,
         cmap=SHADES,
@@ -39,10 +39,10 @@ def _draw(axes: Axes, shares: np.ndarray, summary: dict[str, Any]) -> Any:
 
 
 def map_steps(summary: dict[str, Any]) -> Figure:
-    """Survival curves by value, and the share collapsed over (value, step).
+    """Draws survival curves by value, and the share collapsed over (value, step).
 
     Args:
-      summary: content of ``onset.json``.
+      summary: Content of ``onset.json``.
     """
     figure, (left, right) = plt.subplots(
         1, 2, figsize=(8.6, 3.4), width_ratios=(1, 1.15), layout="constrained"
@@ -55,7 +55,7 @@ def map_steps(summary: dict[str, Any]) -> Figure:
                   label=f"{point['value']:.4g}")  # fmt: skip
     left.set_ylim(-0.03, 1.03)
     left.set_xlabel("training step")
-    left.set_ylabel("share never collapsed so far")
+    left.set_ylabel("share not collapsed so far")
     left.legend(
         title=summary["knob"],
         loc="lower left",
@@ -71,7 +71,7 @@ def map_steps(summary: dict[str, Any]) -> Figure:
     right.set_xlabel("training step (measured)")
     right.set_ylabel(summary["knob"])
     _mark_onset(right, summary)
-    figure.colorbar(image, ax=right, label="share of seeds collapsed then")
+    figure.colorbar(image, ax=right, label="share of seeds collapsed at this step")
     figure.suptitle(
         f"{summary['router']}: collapse in training", x=0.01, ha="left", fontsize=9
     )
@@ -79,15 +79,15 @@ def map_steps(summary: dict[str, Any]) -> Figure:
 
 
 def map_layers(summary: dict[str, Any]) -> Figure:
-    """Share collapsed over (value, layer), and share for which a layer is the first.
+    """Draws the share collapsed, and of first collapsed layers, over (value, layer).
 
     Args:
-      summary: content of ``onset.json``.
+      summary: Content of ``onset.json``.
     """
     figure, panels = plt.subplots(
         1, 2, figsize=(7.2, 3.2), sharey=True, layout="constrained"
     )
-    titles = {"collapsed": "layer is collapsed", "first": "layer is the first one"}
+    titles = {"collapsed": "collapsed layers", "first": "first collapsed layer"}
     for axes, (key, title) in zip(panels, titles.items(), strict=True):
         image = _draw(axes, _shares(summary, "depth", key), summary)
         axes.set_xticks(range(summary["layers"]))
@@ -95,7 +95,7 @@ def map_layers(summary: dict[str, Any]) -> Figure:
         axes.set_title(title)
         _mark_onset(axes, summary)
     panels[0].set_ylabel(summary["knob"])
-    figure.colorbar(image, ax=list(panels), label="share of seeds, last step")
+    figure.colorbar(image, ax=list(panels), label="share of seeds at the last step")
     figure.suptitle(
         f"{summary['router']}: collapse in depth", x=0.01, ha="left", fontsize=9
     )
@@ -103,7 +103,7 @@ def map_layers(summary: dict[str, Any]) -> Figure:
 
 
 def _mark_onset(axes: Axes, summary: dict[str, Any]) -> None:
-    """The critical value, placed between rows as on a logarithmic axis."""
+    """Marks the critical value, placed between rows as on a logarithmic axis."""
     estimate = summary["onset"]["estimate"]
     if estimate is None:
         return

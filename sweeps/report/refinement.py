@@ -1,4 +1,4 @@
-"""The refinement study as Markdown; every sentence about a number is made from it."""
+"""The refinement study as Markdown; each sentence about a number is built from it."""
 
 import math
 from collections.abc import Callable
@@ -16,44 +16,49 @@ from sweeps.studies.refinement import (
 )
 
 TARGET = 3.0
+"""Factor by which refinement should narrow the interval where the grid is the limit."""
 GRID = 0.1
-"""Largest floor, over the uniform grid's width, at which only the grid is the limit."""
+"""Largest ratio of seed limit to uniform width at which only the grid is the limit."""
 
 Table = dict[tuple[str, int], list[RefinementCell]]
 Cell = tuple[str, int, int, RefinementCell]
-"""Name of the seeds, how many, rounds, and what came out."""
+"""Name of the kind of seeds, number of seeds, number of rounds, and the result."""
 
 INTRODUCTION = """# How much narrower does refinement make the interval?
 
-Written by
+This document is written by
 
     onset refinement --replicates={replicates} --seed={seed} --output=docs/refinement.md
 
-Seeds with known thresholds are swept twice from **as many members**: a first grid of
-{values} values refined in rounds of {added} (`sweep.refine.num`), and a uniform grid of
-{totals} values over the same range. Both use the functions that `onset sweep` uses
-(`sweeps/inference/refine.py` and `onset.py` beside it) and the same seeds. Lengths are
-in gaps of the first grid; the onset lies uniformly {first:g} to {last:g} gaps after its
-first value. Each cell is {replicates} sweeps. Refinement may stop before its rounds are
-spent; the uniform grid then has more members than it.
+Each simulated sweep of seeds with known thresholds is run twice with the **same number
+of members**: on a first grid of {values} values that is refined in rounds of {added}
+values (`sweep.refine.num`), and on a uniform grid of {totals} values over the same
+range. Both use the same seeds and the functions that `onset sweep` uses
+(`sweeps/inference/refine.py` and `onset.py` beside it). All lengths are in *gaps* of
+the first grid. The onset is uniformly distributed {first:g} to {last:g} gaps above the
+first value. Each cell of the tables summarises {replicates} simulated sweeps.
+Refinement may stop before all rounds are used; the uniform grid then has more members.
 
-Thresholds are normal around the onset, *sd* in gaps; with *lapses* one member in twenty
-gives the opposite outcome. The **floor** is the interval that endlessly many values
-would give with the same seeds: from the threshold at which enough seeds are collapsed
-to decide, to the one at which few enough are. No placement of values goes below it;
-more seeds do. (With lapses there is none that can be written down.)
+Thresholds are normally distributed around the onset, with a standard deviation (*sd*)
+in gaps. With *lapses*, one member in twenty has the opposite outcome.
 
-## Median width: refined / uniform (how many times narrower)
+The **seed limit** is the width of the interval that infinitely many values would give
+with the same seeds. That interval extends from the threshold below which enough seeds
+are collapsed to decide that most are, to the threshold above which few enough are
+collapsed to decide that most are not. No placement of values makes the interval
+narrower than this; more seeds do. (With lapses there is no simple expression for it.)
+
+## Median width: refined / uniform (factor by which refined is narrower)
 """
 
 
 def render(table: Table, replicates: int, seed: int) -> str:
-    """The document.
+    """Renders the document.
 
     Args:
-      table: name and number of seeds to one tally for each of `ROUNDS`.
-      replicates: sweeps of each tally.
-      seed: of the study.
+      table: Name and number of seeds to one cell for each of `ROUNDS`.
+      replicates: Number of simulated sweeps in each cell.
+      seed: Random seed of the study.
     """
     introduction = INTRODUCTION.format(
         replicates=replicates,
@@ -67,104 +72,116 @@ def render(table: Table, replicates: int, seed: int) -> str:
     sections = [
         introduction.rstrip(),
         "",
-        *_rows(table, _widths, floor=True),
+        *_rows(table, _widths, limit=True),
         "",
         *_verdict(table),
         "",
         "## Coverage of the 95 % interval, in percent: refined / uniform",
         "",
-        *_rows(
-            table, lambda t: f"{100 * t.coverage:.0f} / {100 * t.uniform_coverage:.0f}"
-        ),
+        *_rows(table, _coverages),
         "",
-        f"Standard error {100 * math.sqrt(0.95 * 0.05 / replicates):.1f} points. "
+        "The standard error of a coverage of 95 % is "
+        f"{100 * math.sqrt(0.95 * 0.05 / replicates):.1f} percentage points. "
         + _least(table)
-        + " A wide gap holds the truth more often than the interval says; refinement "
-        "takes that gap away and leaves the interval of a sign test on the thresholds, "
-        f"which by calculation holds their median in {_calculated()}.",
+        + " An interval that includes a wide gap of the grid has a coverage above "
+        "95 %. Refinement removes this gap. What remains is the interval of a sign "
+        "test on the thresholds, which by calculation contains their median in "
+        f"{_calculated()}.",
         "",
-        "## Values trained, on average",
+        "## Mean number of values trained",
         "",
-        *_rows(table, lambda t: f"{t.values:.1f}"),
+        *_rows(table, lambda cell: f"{cell.values:.1f}"),
         "",
     ]
     return "\n".join(sections)
 
 
 def _rows(
-    table: Table, show: Callable[[RefinementCell], str], floor: bool = False
+    table: Table, show: Callable[[RefinementCell], str], limit: bool = False
 ) -> list[str]:
     rounds = [f"{count} round{'s' * (count > 1)}" for count in ROUNDS]
-    heads = ["thresholds", "seeds", *["floor"] * floor, *rounds]
+    heads = ["thresholds", "seeds", *["seed limit"] * limit, *rounds]
     rows = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
-    for (name, units), tallies in table.items():
-        least = ["–" if math.isnan(tallies[0].floor) else f"{tallies[0].floor:.3f}"]
-        cells = [name, str(units), *least * floor, *map(show, tallies)]
-        rows.append(f"| {' | '.join(cells)} |")
+    for (name, units), cells in table.items():
+        least = cells[0].seed_limit
+        shown = ["–" if math.isnan(least) else f"{least:.3f}"] * limit
+        row = [name, str(units), *shown, *map(show, cells)]
+        rows.append(f"| {' | '.join(row)} |")
     return rows
 
 
-def _widths(tally: RefinementCell) -> str:
-    return f"{tally.refined:.3f} / {tally.uniform:.3f} ({tally.ratio:.1f}×)"
+def _widths(cell: RefinementCell) -> str:
+    return f"{cell.refined:.3f} / {cell.uniform:.3f} ({cell.ratio:.1f}×)"
+
+
+def _coverages(cell: RefinementCell) -> str:
+    return f"{100 * cell.coverage:.0f} / {100 * cell.uniform_coverage:.0f}"
 
 
 def _verdict(table: Table) -> list[str]:
-    """Where the grid limits the uniform interval, where the seeds do, and between."""
+    """In which cells the grid limits the uniform interval, in which the seeds do."""
     cells: list[Cell] = [
-        (name, units, rounds, tally)
-        for (name, units), tallies in table.items()
-        for rounds, tally in zip(ROUNDS, tallies, strict=True)
-        if not math.isnan(tally.floor)
+        (name, units, rounds, result)
+        for (name, units), results in table.items()
+        for rounds, result in zip(ROUNDS, results, strict=True)
+        if not math.isnan(result.seed_limit)
     ]
-    grid = [c for c in cells if c[3].floor <= GRID * c[3].uniform]
-    seeds = [c for c in cells if c[3].floor * TARGET > c[3].uniform]
+    grid = [c for c in cells if c[3].seed_limit <= GRID * c[3].uniform]
+    seeds = [c for c in cells if c[3].seed_limit * TARGET > c[3].uniform]
     between = [c for c in cells if c not in grid and c not in seeds]
     reached = [c for c in grid if c[3].ratio >= TARGET]
     lines = [
-        f"- **The grid is the limit** (floor at most a tenth of the uniform width): "
-        f"{_range(grid)}; {len(reached)} of {len(grid)} cells are at least "
-        f"{TARGET:g} times narrower.",
-        f"- **The seeds are the limit** (floor more than a third of the uniform width, "
-        f"so that {TARGET:g} times is out of reach): {_range(seeds)}. After the last "
-        f"round intervals are {_above_floor(seeds)} times their floor: what is left is "
-        "the spread over seeds, and a refined sweep says so.",
-        f"- **Between**: {_range(between)}.",
+        "- **The grid is the limit** (the seed limit is at most a tenth of the uniform "
+        f"width): {_range(grid)}. In {len(reached)} of {len(grid)} cells they are at "
+        f"least {TARGET:g} times narrower.",
+        "- **The seeds are the limit** (the seed limit is more than a third of the "
+        f"uniform width, so a factor of {TARGET:g} is out of reach): {_range(seeds)}. "
+        f"After the last round, the refined intervals are {_above_limit(seeds)} times "
+        "the seed limit. Only seed-to-seed variation remains, as the report of a "
+        "refined sweep states.",
+        f"- **In between**: {_range(between)}.",
     ]
     missed = [
         f"{c[0]}, {c[1]} seeds, {c[2]} round(s)" for c in grid if c not in reached
     ]
-    return lines + [f"- Missed: {'; '.join(missed)}."] * bool(missed)
+    target = f"- The grid is the limit, but the factor is below {TARGET:g}: "
+    return lines + [f"{target}{'; '.join(missed)}."] * bool(missed)
 
 
 def _range(cells: list[Cell]) -> str:
     if not cells:
         return "no cell"
     ratios = [cell[3].ratio for cell in cells]
-    return f"{len(cells)} cells, {min(ratios):.1f} to {max(ratios):.1f} times narrower"
+    return (
+        f"{len(cells)} cells, in which refined intervals are {min(ratios):.1f} to "
+        f"{max(ratios):.1f} times narrower than uniform ones"
+    )
 
 
-def _above_floor(cells: list[Cell]) -> str:
+def _above_limit(cells: list[Cell]) -> str:
     ratios = [
-        cell[3].refined / cell[3].floor for cell in cells if cell[2] == ROUNDS[-1]
+        cell[3].refined / cell[3].seed_limit for cell in cells if cell[2] == ROUNDS[-1]
     ]
     return f"{min(ratios):.2f} to {max(ratios):.2f}" if ratios else "–"
 
 
 def _least(table: Table) -> str:
     (name, units), worst = min(
-        ((key, t) for key, tallies in table.items() for t in tallies),
+        ((key, cell) for key, cells in table.items() for cell in cells),
         key=lambda pair: pair[1].coverage,
     )
     return (
-        f"The least coverage is {100 * worst.coverage:.1f} % ({name}, {units} seeds)."
+        f"The lowest coverage is {100 * worst.coverage:.1f} % ({name}, {units} seeds)."
     )
 
 
 def _calculated() -> str:
-    """Coverage of the interval from endlessly many values, by binomial counts."""
+    """Coverage of the interval from infinitely many values, by binomial counts."""
     shares = [1 - 2 * stats.binom.cdf(n - enough(n), n, 0.5) for n in UNITS]
     pairs = zip(shares, UNITS, strict=True)
-    return " and ".join(f"{100 * share:.1f} % with {n} seeds" for share, n in pairs)
+    return " and ".join(
+        f"{100 * share:.1f} % of sweeps with {n} seeds" for share, n in pairs
+    )
 
 
 def _listed(items: list[str]) -> str:

@@ -1,4 +1,4 @@
-"""What was found, in sentences that claim no more than the numbers do."""
+"""The findings of a sweep in sentences that claim no more than the numbers show."""
 
 import math
 from typing import Any
@@ -10,14 +10,19 @@ PART_NAMES = {
     "effective_rank": "effective rank",
     "key_norm_cv": "key norms",
 }
+NULL_NAMES = {
+    "uniform": "uniform routing",
+    "brake_only": "the brake alone",
+    UNTRAINED: "the untrained network",
+}
 
 
 def describe(summary: dict[str, Any]) -> list[str]:
-    """The findings of one ``onset.json``, one sentence an entry."""
+    """The findings of one ``onset.json``, one statement per entry, like an abstract."""
     return [
         _critical(summary),
-        *_asymptote(summary),
         *_open_ends(summary),
+        *_at_zero(summary),
         *_refinement(summary),
         *_other_parts(summary),
         parts_coincide(summary),
@@ -28,8 +33,8 @@ def describe(summary: dict[str, Any]) -> list[str]:
     ]
 
 
-def interval(low: float | None, high: float | None) -> str:
-    """An interval with open ends spelled out, in digits that tell its ends apart."""
+def format_interval(low: float | None, high: float | None) -> str:
+    """An interval, with open ends named and enough digits to tell its ends apart."""
     digits = 3
     if low and high and high > low:
         digits = max(3, 1 + math.ceil(-math.log10(math.log(high / low))))
@@ -37,102 +42,129 @@ def interval(low: float | None, high: float | None) -> str:
     return f"[{ends[0]}, {ends[1]}]"
 
 
+def format_onset(onset: dict[str, Any]) -> str:
+    """An onset in a few words: estimate and interval, or how it is censored."""
+    if onset["estimate"] is not None:
+        return f"{onset['estimate']:.3g} {format_interval(onset['low'], onset['high'])}"
+    if onset["censored"] is None:
+        return "no estimate"
+    share = {"all": "at least half", "none": "at most half"}[onset["censored"]]
+    doubt = " (undecided at some values)" if onset["undecided"] else ""
+    return f"{share} collapsed throughout{doubt}"
+
+
+def _seeds(count: int) -> str:
+    return f"{count} seed{'s' * (count != 1)}"
+
+
 def _critical(summary: dict[str, Any]) -> str:
+    """The critical value with its interval and the number of seeds, or why not."""
     onset, knob = summary["onset"], summary["knob"]
-    units = f"{onset['units']} seed" + "s" * (onset["units"] != 1)
+    seeds = _seeds(onset["units"])
     if onset["censored"]:
-        share, at = {
-            "all": ("at least half", f"every {knob} tried"),
-            "none": ("no more than half", f"every {knob} tried"),
-        }[onset["censored"]]
+        share = {"all": "at least half", "none": "at most half"}[onset["censored"]]
+        text = (
+            f"No critical {knob} in the range tried: at every value above 0, {share} "
+            f"of {seeds} collapsed. "
+        )
         if onset["undecided"]:
             places = ", ".join(f"{value:.3g}" for value in onset["undecided"])
-            doubt = f"; so few seeds do not decide the side of one half at {places}."
-        else:
-            doubt = "; the seeds decide this at each of them."
-        return f"Collapsed in {share} of {units} at {at}: no onset in range{doubt}"
+            return (
+                f"{text}This number of seeds does not decide on which side of one half "
+                f"the collapse probability is at {knob} = {places}."
+            )
+        return f"{text}The seeds decide this at each of the values."
     if onset["estimate"] is None:
-        return f"No onset: no member above {knob} = 0 finished (all diverged)."
+        return f"No onset: all members above {knob} = 0 diverged."
     side = "below" if onset["direction"] == "falling" else "above"
-    text = f"Routing collapses {side} a critical {knob} of {onset['estimate']:.3g}, "
+    text = f"Routing collapses {side} a critical {knob} of {onset['estimate']:.3g} "
     if onset["units"] < 2:
-        return f"{text}from one seed, which carries no spread: there is no interval."
-    text += f"95 % interval {interval(onset['low'], onset['high'])} over {units}."
+        return f"{text}(one seed, so there is no interval)."
+    ends = format_interval(onset["low"], onset["high"])
+    text += f"(95 % interval {ends}, {seeds})."
     if len(onset["crossings"]) > 1:
-        places = ", ".join(
-            f"{c['value']:.3g} ({c['direction']}, {interval(c['low'], c['high'])})"
-            for c in onset["crossings"]
-        )
-        text += f" The collapse fraction crosses one half more than once: {places}."
+        places = ", ".join(map(_crossing, onset["crossings"]))
+        text += f" The collapse fraction crosses one half more than once: at {places}."
     return text
 
 
+def _crossing(crossing: dict[str, Any]) -> str:
+    ends = format_interval(crossing["low"], crossing["high"])
+    return f"{crossing['value']:.3g} ({crossing['direction']}, {ends})"
+
+
 def _open_ends(summary: dict[str, Any]) -> list[str]:
+    """What an open end of the interval means."""
     onset = summary["onset"]
     if onset["estimate"] is None or onset["units"] < 2:
         return []
-    ends = [end for end in ("low", "high") if onset[end] is None]
+    names = {"low": "lower", "high": "upper"}
+    ends = [name for end, name in names.items() if onset[end] is None]
     if not ends:
         return []
+    place = f"{ends[0]} end" if len(ends) == 1 else f"{' and '.join(ends)} ends"
     return [
-        f"The interval is open at its {' and '.join(ends)} end: so few seeds do not "
-        "exclude that collapse stays on one side of one half there."
+        f"The interval is open at its {place}: {_seeds(onset['units'])} do not exclude "
+        "that the collapse probability stays on one side of one half there."
+    ]
+
+
+def _at_zero(summary: dict[str, Any]) -> list[str]:
+    """How many members are collapsed at 0, which the estimate leaves out."""
+    zero = [point for point in summary["curve"] if point["value"] == 0]
+    if not zero:
+        return []
+    alive = zero[0]["members"] - zero[0]["diverged"]
+    return [
+        f"At {summary['knob']} = 0, {zero[0]['collapsed']} of {_seeds(alive)} "
+        "collapsed; this value does not enter the estimate."
     ]
 
 
 def _refinement(summary: dict[str, Any]) -> list[str]:
-    """How much narrower the interval got, why it stopped, and what limits it."""
+    """How much narrower the interval became, why refinement stopped, what limits it."""
     course, knob = summary["refinement"], summary["knob"]
     if course is None:
         return []
     first, *later = course["rounds"]
     count = sum(len(one["values"]) for one in later)
     why = {
-        "rounds": "all rounds are spent",
-        "width": "it is as narrow as asked",
-        "seeds": "what is left is the spread over seeds",
+        "rounds": "all rounds were used",
+        "width": "the interval is as narrow as requested",
+        "seeds": "only seed-to-seed variation remains",
         "open": "an end of the interval is open, which values inside cannot close",
-        "censored": "there is no onset in range",
+        "censored": "there is no onset in the range tried",
     }[course["stopped"]]
     if not later:
         return [f"Not refined: {why}."]
-    last = later[-1]
+    before = format_interval(first["low"], first["high"])
+    after = format_interval(later[-1]["low"], later[-1]["high"])
     text = (
-        f"Refinement: {len(later)} round{'s' * (len(later) > 1)} of {count} values in "
-        f"all took the interval from {interval(first['low'], first['high'])} to "
-        f"{interval(last['low'], last['high'])}; it stopped because {why}."
+        f"Refinement: {len(later)} round{'s' * (len(later) > 1)} with {count} new "
+        f"values changed the interval from {before} to {after}. There was no further "
+        f"round because {why}."
     )
     if course["floor"]:
         low, high = (f"{end:.4g}" for end in course["floor"])
         place = f"from {low} to {high}" if low != high else f"at {low}"
         text += (
-            f" The seeds do not decide {place}: values of {knob} cannot narrow that, "
-            "more seeds can."
+            f" The seeds are undecided {place}: further values of {knob} cannot make "
+            "this part of the interval narrower, more seeds can."
         )
     return [text]
 
 
-def _asymptote(summary: dict[str, Any]) -> list[str]:
-    zero = [point for point in summary["curve"] if point["value"] == 0]
-    if not zero:
-        return []
-    alive = zero[0]["members"] - zero[0]["diverged"]
-    return [
-        f"At {summary['knob']} = 0 {zero[0]['collapsed']} of {alive} are collapsed "
-        "(not part of the fit)."
-    ]
-
-
 def _other_parts(summary: dict[str, Any]) -> list[str]:
-    """Rank and key norms at the most collapsed value, beside their nulls.
+    """Effective rank and key norms at the most collapsed value, against their nulls.
 
-    Nulls made by knobs leave the keys of the first layer as they are, so key norms
-    have one null to be compared with, the untrained network.
+    Nulls made by knobs leave the keys of the first layer unchanged, so the untrained
+    network is the only null for key norms.
     """
     point = max(summary["curve"], key=lambda p: (p["collapsed"], -p["value"]))
+    quantile = summary["criterion"]["quantile"]
     parts = (
         ("effective_rank", "effective rank of the routed output", "low", NULLS),
-        ("key_norm_cv", "variation of key norms", "high", (UNTRAINED,)),
+        ("key_norm_cv", "relative variation of key norms", "high", (UNTRAINED,)),
     )
     sentences = []
     for name, label, side, nulls in parts:
@@ -143,71 +175,83 @@ def _other_parts(summary: dict[str, Any]) -> list[str]:
         nearest = (min if side == "low" else max)(bounds, key=lambda n: bounds[n])
         bound = bounds[nearest]
         beyond = part["median"] < bound if side == "low" else part["median"] > bound
+        direction = "below" if side == "low" else "above"
+        level = 1 - quantile if side == "low" else quantile
         sentences.append(
-            f"At {summary['knob']} = {point['value']:g} the {label} is "
+            f"At {summary['knob']} = {point['value']:g}, the {label} is "
             f"{part['median']:.3g} (quartiles {part['low']:.3g} to "
-            f"{part['high']:.3g}), {'' if beyond else 'not '}beyond the extreme "
-            f"quantile of its {nearest.replace('_', ' ')} null, {bound:.3g}."
+            f"{part['high']:.3g}), which is {'' if beyond else 'not '}{direction} the "
+            f"{level:.3g} quantile of {NULL_NAMES[nearest]} ({bound:.3g})."
         )
     return sentences
 
 
 def parts_coincide(summary: dict[str, Any]) -> str:
-    """One line: whether the signature's three parts set in at the same place."""
+    """Whether the three parts of the signature set in at the same value."""
     parts = summary["parts"]
     told = [
-        f"{PART_NAMES[name]} {where(parts[name]['onset'])}"
-        for name in PART_NAMES
+        f"{label} {_at(parts[name]['onset'])} {format_onset(parts[name]['onset'])}"
+        for name, label in PART_NAMES.items()
         if name in parts
     ]
     told += [f"{PART_NAMES[name]} not defined" for name in parts["not_defined"]]
     verdict = {
-        "coincide": "The parts of the signature coincide",
-        "differ": "The parts of the signature do not coincide",
-        "undecided": "Whether the parts of the signature coincide is not decided",
+        "coincide": "The onsets of the parts of the signature coincide",
+        "differ": "The onsets of the parts of the signature differ",
+        "undecided": "It is undecided whether the parts of the signature coincide",
     }[parts["verdict"]]
     return f"{verdict}: {'; '.join(told)}."
 
 
+def _at(onset: dict[str, Any]) -> str:
+    return "with" if onset["estimate"] is None else "at"
+
+
 def _sensitivity(summary: dict[str, Any]) -> list[str]:
-    """How far the critical value depends on the threshold."""
+    """How far the critical value depends on the threshold of the criterion."""
     table = summary["sensitivity"]
     if all(row["estimate"] is None for row in table):
         return []
-    told = ", ".join(
-        f"{where({**row, 'undecided': []}).split(' [')[0]} (threshold "
-        f"{row['threshold']:g})"
-        for row in table
-    )
-    return [f"Critical {summary['knob']} at other thresholds: {told}."]
-
-
-def _post_hoc(summary: dict[str, Any]) -> list[str]:
-    """Whether the knob acts on learning or on routing that is already there."""
-    found, knob = summary["post_hoc"], summary["knob"]
-    if found is None:
-        return []
-    verdict = {
-        "coincide": "coincides with",
-        "differ": "differs from",
-        "undecided": "is not decidedly other than",
-    }[found["against_trained"]]
+    told = ", ".join(map(_at_threshold, table))
     return [
-        f"Critical {knob} put on afterwards, on networks trained at its neutral value: "
-        f"{where(found['onset'])}; this {verdict} the trained one."
+        f"Sensitivity: the critical {summary['knob']} depends on the threshold for "
+        f"collapse as follows: {told}."
     ]
 
 
-def where(onset: dict[str, Any]) -> str:
-    """An onset in a few words: estimate and interval, or how it is censored."""
-    if onset["estimate"] is not None:
-        return f"{onset['estimate']:.3g} {interval(onset['low'], onset['high'])}"
-    places = {"all": "at every value", "none": "at no value", None: "unknown"}
-    doubt = " (not firm)" if onset["censored"] and onset["undecided"] else ""
-    return places[onset["censored"]] + doubt
+def _at_threshold(row: dict[str, Any]) -> str:
+    where = f"at {row['threshold']:g}"
+    if row["estimate"] is not None:
+        return f"{row['estimate']:.3g} {where}"
+    why = {
+        "all": " (at least half collapsed)",
+        "none": " (at most half collapsed)",
+        None: "",
+    }[row["censored"]]
+    return f"none {where}{why}"
+
+
+def _post_hoc(summary: dict[str, Any]) -> list[str]:
+    """Whether the knob acts on learning or on routing that was already learned."""
+    found, knob = summary["post_hoc"], summary["knob"]
+    if found is None:
+        return []
+    onset = found["onset"]
+    exists = onset["estimate"] is not None
+    critical = "the critical value is" if exists else "there is no critical value:"
+    verdict = {
+        "coincide": "This coincides with",
+        "differ": "This differs from",
+        "undecided": "It is undecided whether this differs from",
+    }[found["against_trained"]]
+    return [
+        f"With {knob} applied post hoc, to networks trained at its neutral value, "
+        f"{critical} {format_onset(onset)}. {verdict} the onset in training."
+    ]
 
 
 def _price(summary: dict[str, Any]) -> list[str]:
+    """The range of the held-out loss along the axis."""
     losses = [
         (point["loss"]["median"], point["value"])
         for point in summary["curve"]
@@ -217,8 +261,8 @@ def _price(summary: dict[str, Any]) -> list[str]:
         return []
     best, worst = min(losses), max(losses)
     return [
-        f"Held-out loss runs from {best[0]:.3f} nats (at {best[1]:g}) to "
-        f"{worst[0]:.3f} (at {worst[1]:g})."
+        f"Held-out loss (median over seeds) ranges from {best[0]:.3f} nats at "
+        f"{summary['knob']} = {best[1]:g} to {worst[0]:.3f} nats at {worst[1]:g}."
     ]
 
 
@@ -226,4 +270,8 @@ def _diverged(summary: dict[str, Any]) -> list[str]:
     count = sum(point["diverged"] for point in summary["curve"])
     if not count:
         return []
-    return [f"{count} members became non-finite, were frozen and are left out."]
+    members = "1 member" if count == 1 else f"{count} members"
+    return [
+        f"{members} diverged (non-finite values); diverged members are frozen and "
+        "excluded from all numbers above."
+    ]

@@ -1,4 +1,4 @@
-"""What the terminal shows: the cost before, progress during, findings after."""
+"""What the terminal shows: progress during a sweep, findings after it, checks."""
 
 from typing import Any
 
@@ -21,17 +21,17 @@ from sweeps.report.sentences import describe
 
 
 class MemberStepsColumn(ProgressColumn):
-    """Member-steps per second since the start."""
+    """A column with the member-steps per second since the start."""
 
     def render(self, task: Task) -> Text:
-        """The rate, once there is one."""
+        """Renders the rate, once there is one."""
         if not task.completed or not task.elapsed:
             return Text("")
         return Text(f"{task.completed / task.elapsed:,.0f}/s")
 
 
 def make_progress(console: Console) -> Progress:
-    """A bar over member-steps with their rate, time spent and time left."""
+    """A progress bar over member-steps with their rate, time elapsed and time left."""
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(bar_width=20),
@@ -44,34 +44,46 @@ def make_progress(console: Console) -> Progress:
 
 
 def closing_table(summary: dict[str, Any]) -> Table:
-    """One row per value: who collapsed, beside nulls, loss and onset step."""
+    """One row per value: collapse, nulls, the other parts, loss and onset step."""
     table = Table(
         title=f"{summary['router']}: collapse against {summary['knob']}",
-        caption=(
-            "hubs: seeds collapsed, with the exact 95 % interval in percent; medians "
-            "(quartiles) over seeds; null: the largest "
-            f"{summary['criterion']['quantile']:g} quantile of the criterion nulls; "
-            "rank: effective rank; key cv: key norms' sd/mean; loss: held out, nats; "
-            "onset: first measured step collapsed"
-        ),
+        caption=_caption(summary["criterion"]),
+        caption_justify="left",
         box=SIMPLE_HEAD,
         padding=(0, 1, 0, 0),
+        pad_edge=False,
     )
     for heading in (
-        summary["knob"].rpartition(".")[2],
-        "hubs",
-        "95 %",
-        summary["criterion"]["metric"].split("/")[-1].replace("_", " "),
-        "null",
-        "rank",
-        "key cv",
-        "loss",
-        "onset",
+        summary["knob"].rpartition(".")[2].replace("_", "\n"),
+        "seeds\ncollapsed",
+        "95 %\nCI",
+        f"{_measure(summary['criterion'])}\n(quartiles)",
+        "max\nnull",
+        "eff.\nrank",
+        "key\nnorm\nCV",
+        "loss,\nnats",
+        "onset\nstep",
     ):
         table.add_column(heading, justify="right", no_wrap=True)
     for point in summary["curve"]:
         table.add_row(*_cells(point))
     return table
+
+
+def _measure(criterion: dict[str, Any]) -> str:
+    return str(criterion["metric"].split("/")[-1].replace("_", " "))
+
+
+def _caption(criterion: dict[str, Any]) -> str:
+    """What the columns are, in the order of the columns."""
+    return (
+        "Seeds that diverged are excluded (marked by !); from the fourth column on, "
+        "numbers are medians over seeds. 95 % CI: exact interval of the collapsed "
+        f"fraction, in percent. max null: largest {criterion['quantile']:g} quantile "
+        f"of {_measure(criterion)} among the criterion nulls. eff. rank: effective "
+        "rank of the routed output. key norm CV: standard deviation over mean of key "
+        "norms. loss: held-out loss. onset step: first measured step with collapse."
+    )
 
 
 def _cells(point: dict[str, Any]) -> list[str]:
@@ -80,7 +92,7 @@ def _cells(point: dict[str, Any]) -> list[str]:
     nulls = [null["high"] for null in point["nulls"].values()]
     fraction = point["fraction"]
     return [
-        f"{point['value']:.8g}",  # the digits it was given
+        f"{point['value']:.8g}",  # with the digits it was given
         f"{point['collapsed']}/{alive}" + "!" * bool(point["diverged"]),
         f"{100 * fraction['low']:.0f}–{100 * fraction['high']:.0f}",
         f"{_show(hub['median'])} ({_show(hub['low'])}–{_show(hub['high'])})",
@@ -93,7 +105,7 @@ def _cells(point: dict[str, Any]) -> list[str]:
 
 
 def _show(value: float | None, digits: int = 2) -> str:
-    """A number without the zero before its point, or a dash."""
+    """A number without the zero before its decimal point, or a dash."""
     if value is None:
         return "–"
     text = f"{value:.{digits}f}"
@@ -114,7 +126,7 @@ def contract_table(target: str, findings: list[Finding]) -> Table:
 
 
 def print_findings(console: Console, summary: dict[str, Any]) -> None:
-    """The closing table and what it says in words."""
+    """Prints the closing table, then the findings in sentences."""
     console.print(closing_table(summary), width=max(console.width, 80))
     for sentence in describe(summary):
         console.print(f"• {sentence}", highlight=False, markup=False)

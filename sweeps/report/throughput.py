@@ -1,4 +1,4 @@
-"""How the time of one member's step grows with the members trained together."""
+"""Figure of how the time per member-step depends on the number of members."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,10 +15,10 @@ def draw_scaling(
     """Draws and writes the figure.
 
     Args:
-      path: of the file.
-      counts: of members, increasing.
-      seconds: of one step of one member ``[rounds, counts]``.
-      reference: one of the counts, whose time is 1.
+      path: File to write.
+      counts: Increasing numbers of members.
+      seconds: Time of one step of one member ``[rounds, counts]``, in seconds.
+      reference: The number of members whose time is drawn as 1.
     """
     base = seconds[:, [list(counts).index(reference)]]
     middle = np.median(seconds / base, axis=0)
@@ -34,6 +34,6 @@ def draw_scaling(
         axes.set_xlabel("members")
         axes.set_ylabel(f"time per member-step,\nrelative to {reference} members")
         rounds = len(seconds)
-        axes.set_title(f"median, least and most of {rounds} rounds")
+        axes.set_title(f"median, minimum and maximum of {rounds} rounds")
         figure.savefig(path)
         plt.close(figure)

@@ -1,8 +1,9 @@
-"""Weights & Biases, or nothing, behind one thin interface.
+"""Reports a sweep to Weights & Biases, or nowhere, through one thin interface.
 
-One run per member (`job_type` = the router, grouped by sweep), and one *curve* run
-whose step metric is the knob itself, so that W&B's own line plots overlay the onset
-curves of several sweeps. The work directory is the record; W&B mirrors it.
+There is one run per member (`job_type` is the router; runs are grouped by sweep), and
+one *curve* run whose step metric is the knob itself, so that W&B's own line plots
+overlay the onset curves of several sweeps. The work directory is the record of the
+sweep; W&B only mirrors it.
 """
 
 import dataclasses
@@ -21,28 +22,31 @@ from sweeps.design.grid import Grid
 from sweeps.inference.criterion import Snapshot
 
 CURVE = "curve"
-"""Name and job type of the run of the whole sweep."""
+"""Name and job type of the run for the whole sweep."""
 MOST_MEMBER_RUNS = 256
-"""Above it only the curve run: each run costs 16 ms and three file descriptors."""
+"""Maximum number of member runs; larger sweeps have the curve run alone.
+
+Each run costs 16 ms and three file descriptors.
+"""
 
 
 class Tracker(Protocol):
     """Where a sweep reports to while it runs."""
 
     def begin(self, grid: Grid) -> None:
-        """The members that train next."""
+        """Announces the members of the wave that is trained next."""
         ...
 
     def log(self, snapshot: Snapshot, collapsed: np.ndarray) -> None:
-        """One measurement of the members that train now."""
+        """Reports one measurement of the members of the present wave."""
         ...
 
     def finish(self, summary: dict[str, Any], figures: list[Path]) -> None:
-        """The result; closes everything."""
+        """Reports the result and closes all runs."""
         ...
 
     def ids(self) -> dict[str, Any]:
-        """What the manifest needs to find the runs again."""
+        """What the manifest records in order to find the runs again."""
         ...
 
 
@@ -59,7 +63,7 @@ class NoTracker:
         """Does nothing."""
 
     def ids(self) -> dict[str, Any]:
-        """No runs."""
+        """The mode alone; there are no runs."""
         return {"mode": "disabled"}
 
 
@@ -76,7 +80,7 @@ class WandbTracker:
     """Mirrors a sweep to Weights & Biases, online or into ``workdir/wandb``."""
 
     def __init__(self, names: _Names, config: ConfigDict, experiment: Experiment):
-        """Opens the curve run; members' runs open as they begin to train."""
+        """Opens the curve run; each wave opens the runs of its members."""
         self._names, self._config = names, config.to_dict()
         self._experiment, self._router = experiment, router_name(config)
         self._curve = self._open(CURVE, CURVE, self._config)
@@ -88,7 +92,7 @@ class WandbTracker:
         self._training: list[Any] = []
 
     def begin(self, grid: Grid) -> None:
-        """Opens one run per member, up to `MOST_MEMBER_RUNS` in the whole sweep."""
+        """Opens one run per member, unless the sweep exceeds `MOST_MEMBER_RUNS`."""
         self._training = [
             self._open_member(grid, m) for m in range(grid.members * self._few)
         ]
@@ -106,7 +110,7 @@ class WandbTracker:
             mode=names.mode,
             config=config,
             reinit="create_new",
-            # A fresh object each time: init writes into the one it is given.
+            # A new object for each run, because init writes into its argument.
             settings=wandb.Settings(
                 silent=True,
                 console="off",
@@ -114,7 +118,7 @@ class WandbTracker:
                 disable_git=True,
                 x_disable_stats=True,
                 x_disable_meta=True,
-                # Of the curve alone: listing packages takes 80 ms a run.
+                # For the curve run alone: listing packages takes 80 ms per run.
                 x_save_requirements=job_type == CURVE,
             ),
         )
@@ -134,7 +138,7 @@ class WandbTracker:
         return run
 
     def log(self, snapshot: Snapshot, collapsed: np.ndarray) -> None:
-        """Logs every member's numbers against its optimiser steps."""
+        """Logs the numbers of every member against its optimiser steps."""
         for member, run in enumerate(self._training):
             numbers = {k: v[member, 0] for k, v in snapshot.model.items()}
             numbers["loss/train"] = snapshot.train_loss[member]
@@ -149,7 +153,7 @@ class WandbTracker:
             )
 
     def finish(self, summary: dict[str, Any], figures: list[Path]) -> None:
-        """Logs the onset curve against the knob, the figures, and closes all runs."""
+        """Logs the onset curve against the knob and all figures; closes all runs."""
         for point in summary["curve"]:
             self._curve.log({summary["knob"]: point["value"], **curve_metrics(point)})
         for name, value in summary["onset"].items():
@@ -159,7 +163,7 @@ class WandbTracker:
             run.finish()
 
     def ids(self) -> dict[str, Any]:
-        """Project, group and run ids."""
+        """Mode, project, group and run ids."""
         return {
             "mode": self._names.mode,
             "project": self._names.project,
@@ -191,13 +195,14 @@ def curve_metrics(point: dict[str, Any]) -> dict[str, float]:
 def open_tracker(
     config: ConfigDict, experiment: Experiment, workdir: Path, fingerprint: str
 ) -> Tracker:
-    """The tracker the config asks for.
+    """Opens the tracker that the config asks for.
 
     Args:
-      config: the whole config; ``wandb`` is read and all of it is logged.
-      experiment: the sweep.
-      workdir: offline runs are written to ``workdir/wandb``.
-      fingerprint: of the sweep; with the directory's name it makes the runs' ids.
+      config: The whole config; ``wandb`` is read, and all of it is logged.
+      experiment: The sweep.
+      workdir: Work directory; offline runs are written to ``workdir/wandb``.
+      fingerprint: Fingerprint of the sweep; run ids contain it and a hash of the
+        path of the work directory.
     """
     mode = config.wandb.mode
     if mode == "auto":
@@ -206,7 +211,7 @@ def open_tracker(
         return NoTracker()
     os.environ.setdefault("WANDB_SILENT", "true")
     if mode == "offline":
-        # Of a sweep that was stopped; everything is logged again from its record.
+        # Left by an interrupted sweep; everything is logged again from its record.
         shutil.rmtree(workdir / "wandb", ignore_errors=True)
     place = hashlib.sha256(str(workdir.absolute()).encode()).hexdigest()[:6]
     names = _Names(
@@ -220,5 +225,5 @@ def open_tracker(
 
 
 def _has_key() -> bool:
-    # login looks in the environment, settings and netrc, and asks nobody.
+    # This looks in the environment, the settings and netrc, without a prompt.
     return bool(wandb.login(prompt=False))

@@ -1,4 +1,5 @@
-"""Simulated studies of the onset's estimator; no network is trained.
+"""Simulated studies of the onset estimator; no network is trained.
 
-Does not belong here: sweeps of real networks (`docs/studies.md`), or their documents.
+Does not belong here: sweeps of real networks (`docs/studies.md`), or the documents
+that present the studies (`sweeps/report`).
 """

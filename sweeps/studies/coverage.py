@@ -1,7 +1,7 @@
-"""How often the onset's 95 % interval holds the truth, by simulation.
+"""Simulation of how often the 95 % interval contains the true onset.
 
-Members are simulated from known onsets, and every simulated sweep is estimated as
-`onset sweep` estimates it. No network is trained.
+Outcomes of members are simulated from known onsets, and each simulated sweep is
+estimated by the same function that `onset sweep` uses. No network is trained.
 """
 
 import dataclasses
@@ -15,7 +15,7 @@ from sweeps.studies.simulation import Tell
 
 UNITS = (3, 5, 8, 12, 20)
 VALUES = 12
-"""The axis: 12 values whose logarithms are one unit, the *gap*, apart."""
+"""Length of the axis; its values are one unit, the *gap*, apart in the logarithm."""
 
 Generator = np.random.Generator
 Draw = Callable[[Generator, int, float], np.ndarray]
@@ -23,18 +23,19 @@ Draw = Callable[[Generator, int, float], np.ndarray]
 
 @dataclasses.dataclass(frozen=True)
 class Scenario:
-    """Members with a known onset.
+    """How the outcomes of members with a known onset are simulated.
 
     Attributes:
-      name: in the table.
-      what: how outcomes come about, for the reader.
-      draw: ``(generator, units, place) -> [units, VALUES]`` outcomes.
-      start: least ``place``, in gaps after the first value; it is uniform in
-        ``[start, start + spread]``.
-      spread: of ``place``.
-      offset: crossing of the population's P = 1/2 minus ``place``; None where P
-        does not cross 1/2 anywhere.
-      group: ``"inside"`` the values tried, or ``"outside"``.
+      name: Name in the tables of the document; it also enters the random seed.
+      what: Explanation of the scenario for the reader of the document.
+      draw: Function ``(generator, units, place) -> [units, VALUES]`` that draws
+        outcomes for a given location ``place``.
+      start: Smallest ``place``, in gaps after the first value; ``place`` is uniform
+        in ``[start, start + spread]``.
+      spread: Length of the range of ``place``, in gaps.
+      offset: Value at which the population's P crosses 1/2, minus ``place``; None if
+        P does not cross 1/2 anywhere.
+      group: ``"inside"`` if the crossing is among the values tried, else ``"outside"``.
     """
 
     name: str
@@ -47,22 +48,22 @@ class Scenario:
 
 
 def below(threshold: np.ndarray) -> np.ndarray:
-    """Collapsed at the values below each unit's threshold, ``[units, VALUES]``."""
+    """Outcomes: collapsed below each unit's threshold, ``[units, VALUES]``."""
     return (np.arange(VALUES) < threshold[:, None]).astype(float)
 
 
 def normal(sd: float) -> Draw:
-    """Thresholds normal around the place."""
+    """Normally distributed thresholds around the location."""
     return lambda g, n, place: below(place + sd * g.standard_normal(n))
 
 
 def outliers(g: Generator, n: int, place: float) -> np.ndarray:
-    """One common threshold, but one seed in five has its own (sd 3 gaps)."""
+    """All seeds share one threshold, except one in five (own threshold, sd 3 gaps)."""
     return below(place + 3 * g.standard_normal(n) * (g.random(n) < 0.2))
 
 
 def never(share: float, sd: float = 1.0) -> Draw:
-    """A share of the seeds collapses nowhere; the others' thresholds are normal."""
+    """A share of the seeds never collapses; the other thresholds are normal."""
 
     def draw(g: Generator, n: int, place: float) -> np.ndarray:
         threshold = place + sd * g.standard_normal(n)
@@ -72,45 +73,45 @@ def never(share: float, sd: float = 1.0) -> Draw:
 
 
 def two_kinds(g: Generator, n: int, place: float) -> np.ndarray:
-    """65 % of thresholds at the place, 35 % five gaps higher, sd 1/2 each."""
+    """65 % of the thresholds are at the location, 35 % five gaps higher; sd 1/2 gap."""
     kind = np.where(g.random(n) < 0.65, 0.0, 5.0)
     return below(place + kind + 0.5 * g.standard_normal(n))
 
 
 def skewed(g: Generator, n: int, place: float) -> np.ndarray:
-    """Exponential thresholds, mean 2 gaps after the place."""
+    """Exponentially distributed thresholds, on average 2 gaps above the location."""
     return below(place + 2 * g.exponential(size=n))
 
 
 def lapses(g: Generator, n: int, place: float) -> np.ndarray:
-    """Thresholds of sd 1, and one member in ten gives the opposite outcome."""
+    """Normal thresholds (sd 1 gap), but one member in ten has the opposite outcome."""
     outcome = normal(1.0)(g, n, place)
     return np.where(g.random(outcome.shape) < 0.1, 1 - outcome, outcome)
 
 
 def window(g: Generator, n: int, place: float) -> np.ndarray:
-    """Collapsed only between two thresholds five gaps apart, sd 1 each."""
+    """Collapse only between two thresholds that are five gaps apart (sd 1 gap each)."""
     high = place + g.standard_normal(n)
     low = place - 5 + g.standard_normal(n)
     return below(high) * (1 - below(low))
 
 
 def frozen(g: Generator, n: int, place: float) -> np.ndarray:
-    """Thresholds of sd 2, and one member in seven diverged."""
+    """Normal thresholds (sd 2 gaps), but one member in seven has diverged."""
     outcome = normal(2.0)(g, n, place)
     return np.where(g.random(outcome.shape) < 1 / 7, np.nan, outcome)
 
 
 SCENARIOS = (
-    Scenario("sharp", "all seeds change at one place", normal(0.0)),
+    Scenario("sharp", "all seeds have the same threshold", normal(0.0)),
     Scenario("sharp, outliers", outliers.__doc__ or "", outliers),
-    Scenario("steep", "thresholds normal, sd ½ gap", normal(0.5)),
-    Scenario("medium", "thresholds normal, sd 1 gap", normal(1.0)),
-    Scenario("shallow", "thresholds normal, sd 2 gaps", normal(2.0)),
-    Scenario("very shallow", "thresholds normal, sd 3 gaps", normal(3.0)),
+    Scenario("steep", "normal thresholds, sd ½ gap", normal(0.5)),
+    Scenario("medium", "normal thresholds, sd 1 gap", normal(1.0)),
+    Scenario("shallow", "normal thresholds, sd 2 gaps", normal(2.0)),
+    Scenario("very shallow", "normal thresholds, sd 3 gaps", normal(3.0)),
     Scenario(
         "shallow, on a value",
-        "as shallow, the crossing just above a value tried (the worst place)",
+        "as *shallow*, with the crossing just above a value tried (the worst location)",
         normal(2.0),
         start=5.001,
         spread=0.0,
@@ -118,7 +119,7 @@ SCENARIOS = (
     Scenario("skewed", skewed.__doc__ or "", skewed, 4.0, 2.0, 2 * np.log(2)),
     Scenario(
         "bimodal, some never",
-        "a quarter of the seeds collapses nowhere, the others as medium",
+        "a quarter of the seeds never collapses, the others are as in *medium*",
         never(0.25),
         offset=float(stats.norm.ppf(1 - 0.5 / 0.75)),
     ),
@@ -133,24 +134,30 @@ SCENARIOS = (
     Scenario("lapses", lapses.__doc__ or "", lapses),
     Scenario("not monotone", window.__doc__ or "", window, 6.0),
     Scenario("diverged", frozen.__doc__ or "", frozen),
-    Scenario("at the edge", "medium, inside the first gap", normal(1.0), 0.0, 1.0),
+    Scenario(
+        "at the edge",
+        "as *medium*, with the crossing inside the first gap",
+        normal(1.0),
+        0.0,
+        1.0,
+    ),
     Scenario(
         "censored above",
-        "medium, 0 to 2 gaps after the last value",
+        "as *medium*, with the crossing 0 to 2 gaps above the last value",
         normal(1.0),
         VALUES - 1.0,
         group="outside",
     ),
     Scenario(
         "censored below",
-        "medium, 0 to 2 gaps before the first value",
+        "as *medium*, with the crossing 0 to 2 gaps below the first value",
         normal(1.0),
         -2.0,
         group="outside",
     ),
     Scenario(
         "never one half",
-        "65 % of the seeds collapse nowhere: P falls from .35 to 0",
+        "65 % of the seeds never collapse, so P falls from .35 to 0",
         never(0.65),
         offset=None,
         group="outside",
@@ -160,15 +167,15 @@ SCENARIOS = (
 
 @dataclasses.dataclass(frozen=True)
 class CoverageCell:
-    """What the replicates of one scenario and number of seeds gave.
+    """Summary of the simulated sweeps of one scenario with one number of seeds.
 
     Attributes:
-      coverage: share of sweeps whose statement holds the truth.
-      closed: share whose interval has both ends.
-      censored: share reported as censored.
-      width: median width of the closed intervals, in gaps; NaN without any.
-      bias: mean estimate minus truth, in gaps; NaN without truth or estimate.
-      error: root mean square of the same.
+      coverage: Share of the sweeps whose result is compatible with the true onset.
+      closed: Share of the sweeps whose interval has two finite ends.
+      censored: Share of the sweeps that are reported as censored.
+      width: Median width of the closed intervals, in gaps; NaN if there are none.
+      bias: Mean of estimate minus true onset, in gaps; NaN if either never exists.
+      error: Root mean square of estimate minus true onset, in gaps.
     """
 
     coverage: float
@@ -180,17 +187,17 @@ class CoverageCell:
 
 
 def holds(onset: Onset, values: np.ndarray, truth: float | None) -> bool:
-    """Whether a result is compatible with the truth.
+    """Whether a result is compatible with the true onset.
 
-    A closed or half-open interval must hold it; an open end reaches beyond the values
-    and to "there is no crossing". A censored result is right for a truth outside the
-    values, and for one between two values if the seeds are said not to decide at
-    one of them.
+    A closed or half-open interval must contain it. An open end extends beyond the
+    values and includes the case of no crossing. A censored result is correct if the
+    true onset is outside the values; if it lies between two values, the seeds must be
+    reported as undecided at one of these two.
 
     Args:
-      onset: the result.
-      values: the axis.
-      truth: the crossing, None where there is none.
+      onset: Result of the estimation.
+      values: Values of the axis.
+      truth: The true crossing; None if there is none.
     """
     inside = truth is not None and values[0] <= truth <= values[-1]
     if onset.estimate is None:
@@ -208,7 +215,7 @@ def holds(onset: Onset, values: np.ndarray, truth: float | None) -> bool:
 def simulate(
     scenario: Scenario, units: int, replicates: int, seed: int
 ) -> CoverageCell:
-    """Draws sweeps of one scenario and summarises what is estimated from them."""
+    """Simulates and estimates the sweeps of one scenario, and summarises them."""
     generator = np.random.default_rng((seed, units, *scenario.name.encode()))
     values = np.exp(np.arange(VALUES, dtype=float))
     covered, ends, censored, widths, errors = 0, 0, 0, [], []

@@ -1,8 +1,8 @@
-"""How much narrower refined intervals are than uniform ones, by simulation.
+"""Simulation of how much narrower refinement makes the interval.
 
-Seeds with known thresholds are simulated, and every sweep is estimated twice from as
-many members: with values refined as `onset sweep` refines them, and on a uniform grid.
-No network is trained.
+Seeds with known thresholds are simulated, and each sweep is estimated twice with the
+same number of members: once with values refined as `onset sweep` refines them, and once
+on a uniform grid. No network is trained.
 """
 
 import dataclasses
@@ -17,27 +17,27 @@ from sweeps.studies.coverage import holds
 from sweeps.studies.simulation import Tell
 
 VALUES = 10
-"""Of the first grid, on an axis of that length less one; its gap is one unit."""
+"""Number of values in the first grid; neighbours are one unit, the *gap*, apart."""
 ADDED = 5
-"""Values of a round, as `sweep.refine.num` has by default."""
+"""Values that one round of refinement adds: the default of `sweep.refine.num`."""
 UNITS = (8, 16)
 ROUNDS = (1, 2, 3)
 NARROW = 1e-3
-"""Target width, which no refinement here reaches before its rounds are spent."""
+"""Target width; no refinement here reaches it before all rounds are used."""
 FIRST = 3.5
-"""Least place of the onset; it is uniform over the two gaps after it."""
+"""Smallest location of the onset, which is uniform over the next two gaps."""
 
 Generator = np.random.Generator
 
 
 @dataclasses.dataclass(frozen=True)
 class Seeds:
-    """How the thresholds of seeds are spread around the onset.
+    """Distribution of the thresholds of seeds around the onset.
 
     Attributes:
-      name: in the table.
-      sd: of thresholds, in gaps of the first grid.
-      lapse: probability that a member gives the opposite outcome.
+      name: Name in the tables of the document; it also enters the random seed.
+      sd: Standard deviation of the thresholds, in gaps of the first grid.
+      lapse: Probability that a member has the opposite outcome.
     """
 
     name: str
@@ -45,19 +45,19 @@ class Seeds:
     lapse: float = 0.0
 
     def draw(self, generator: Generator, units: int, place: float) -> "Drawn":
-        """Seeds of one sweep."""
+        """Draws the seeds of one sweep whose onset is at ``place``."""
         thresholds = place + self.sd * generator.standard_normal(units)
         return Drawn(thresholds, self.lapse, int(generator.integers(2**32)))
 
 
 @dataclasses.dataclass(frozen=True)
 class Drawn:
-    """Seeds of one sweep, whose outcomes at any places can be asked for.
+    """Seeds of one sweep, with a fixed outcome at every value that may be trained.
 
     Attributes:
-      thresholds: collapsed below them, ``[units]``.
-      lapse: probability of the opposite outcome.
-      seed: of the lapses.
+      thresholds: Places below which each seed is collapsed, ``[units]``.
+      lapse: Probability that a member has the opposite outcome.
+      seed: Random seed of the lapses.
     """
 
     thresholds: np.ndarray
@@ -65,20 +65,21 @@ class Drawn:
     seed: int
 
     def outcome(self, places: np.ndarray) -> np.ndarray:
-        """Outcomes ``[units, values]``, the same ones whenever a place is asked for."""
+        """Outcomes ``[units, values]``; the same place always has the same outcomes."""
         below = places < self.thresholds[:, None]
-        # A member lapses by its own seed and value, whatever else is trained.
+        # Whether a member lapses depends on its seed and value alone, so it does not
+        # change with the other values that are trained.
         for column, place in enumerate(places if self.lapse else ()):
             bits = int(np.float64(place).view(np.uint64))
             own = np.random.default_rng((self.seed, bits))
             below[:, column] ^= own.random(len(below)) < self.lapse
         return below.astype(float)
 
-    def floor(self) -> float:
-        """Width of the interval from a grid of endlessly many values, without lapses.
+    def seed_limit(self) -> float:
+        """Width of the interval from infinitely many values, without lapses.
 
-        It runs from the threshold at which enough seeds are left to decide to the
-        one at which few enough are.
+        The interval extends from the threshold below which enough seeds are collapsed
+        to decide that most are, to the one above which few enough are.
         """
         units, least = len(self.thresholds), enough(len(self.thresholds))
         falling = np.sort(self.thresholds)[::-1]
@@ -86,7 +87,7 @@ class Drawn:
 
 
 def enough(units: int) -> int:
-    """The least number of seeds collapsed that decides that most are."""
+    """Smallest number of collapsed seeds that decides that P is above 1/2."""
     counts = np.arange(units + 1)
     return int(counts[signed_roots(counts, np.full(units + 1, units)) >= CUTOFF].min())
 
@@ -103,41 +104,41 @@ SEEDS = (
 
 @dataclasses.dataclass(frozen=True)
 class RefinementCell:
-    """Sweeps of one kind and number of seeds, refined in one number of rounds.
+    """Summary of simulated sweeps with one kind and number of seeds and of rounds.
 
     Attributes:
-      refined: median width of the intervals, in gaps of the first grid.
-      uniform: the same of uniform grids of as many members as all rounds have.
-      floor: median width that no number of values could go below; NaN with lapses.
-      coverage: share of refined intervals that hold the truth.
-      uniform_coverage: of the uniform grids' intervals.
-      values: mean number of values that were trained with refinement.
+      refined: Median width of the refined intervals, in gaps of the first grid.
+      uniform: Median width on uniform grids with as many members as all rounds have.
+      seed_limit: Median width with infinitely many values; NaN with lapses.
+      coverage: Share of the refined intervals that contain the true onset.
+      uniform_coverage: Share of the uniform grids' intervals that contain it.
+      values: Mean number of values that were trained with refinement.
     """
 
     refined: float
     uniform: float
-    floor: float
+    seed_limit: float
     coverage: float
     uniform_coverage: float
     values: float
 
     @property
     def ratio(self) -> float:
-        """How much narrower the refined interval is."""
+        """Factor by which the refined interval is narrower than the uniform one."""
         return self.uniform / self.refined
 
 
 def refine(drawn: Drawn, places: np.ndarray, rounds: int) -> list[tuple[Onset, int]]:
-    """Refines as a sweep does.
+    """Refines simulated sweeps as `onset sweep` does.
 
     Args:
       drawn: The seeds.
       places: Logarithms of the first grid's values, increasing.
-      rounds: Largest number of rounds; after an early stop the last entry is repeated.
+      rounds: Maximum number of rounds.
 
     Returns:
       The onset and the number of values trained, after the first grid and after each
-      round.
+      round; if refinement stops early, the last entry is repeated.
     """
     values = np.exp(places)
     after: list[tuple[Onset, int]] = []
@@ -152,20 +153,20 @@ def refine(drawn: Drawn, places: np.ndarray, rounds: int) -> list[tuple[Onset, i
 def simulate(
     seeds: Seeds, units: int, replicates: int, seed: int
 ) -> list[RefinementCell]:
-    """Draws sweeps and estimates them both ways; one cell for each of `ROUNDS`.
+    """Simulates sweeps and estimates them both ways; one cell for each of `ROUNDS`.
 
-    An interval without two ends counts as infinitely wide. The uniform grid has the
-    values of all rounds, also where refinement stopped before it had spent them.
+    An interval with an open end counts as infinitely wide. The uniform grid has as many
+    values as all rounds together, even if refinement stopped before using them.
     """
     generator = np.random.default_rng((seed, units, *seeds.name.encode()))
     places = FIRST + 2 * generator.random(replicates)
     every = [seeds.draw(generator, units, place) for place in places]
     first = np.arange(VALUES, dtype=float)
     histories = [refine(drawn, first, max(ROUNDS)) for drawn in every]
-    floor = np.nan if seeds.lapse else np.median([drawn.floor() for drawn in every])
+    limits = [] if seeds.lapse else [drawn.seed_limit() for drawn in every]
     cells = []
     for rounds in ROUNDS:
-        # One axis after the other: its curves are made once.
+        # All sweeps of one axis in a row: the curves of an axis are cached.
         axis = np.linspace(0, VALUES - 1, VALUES + ADDED * rounds)
         plain = [estimate_onset(np.exp(axis), drawn.outcome(axis)) for drawn in every]
         refined = [history[rounds][0] for history in histories]
@@ -173,7 +174,7 @@ def simulate(
             RefinementCell(
                 refined=_median_width(refined),
                 uniform=_median_width(plain),
-                floor=float(floor),
+                seed_limit=float(np.median(limits)) if limits else np.nan,
                 coverage=_coverage(refined, places),
                 uniform_coverage=_coverage(plain, places),
                 values=float(np.mean([history[rounds][1] for history in histories])),
@@ -188,7 +189,7 @@ def _median_width(onsets: list[Onset]) -> float:
 
 
 def _coverage(onsets: list[Onset], places: np.ndarray) -> float:
-    """By the rule of the coverage study: open ends reach beyond the values."""
+    """Share compatible with the true onset, by the rule of the coverage study."""
     axis = np.exp(np.arange(VALUES, dtype=float))
     pairs = zip(onsets, places, strict=True)
     return float(np.mean([holds(o, axis, float(np.exp(place))) for o, place in pairs]))

@@ -1,4 +1,4 @@
-"""Runs a simulated study: progress while it runs, a document at its end."""
+"""Runs a simulated study: shows progress, then writes or prints its document."""
 
 import time
 from collections.abc import Callable
@@ -8,7 +8,7 @@ from typing import Any
 from rich.console import Console
 
 Tell = Callable[[str], None]
-"""Shows what is being simulated."""
+"""Function that shows the reader what is being simulated."""
 
 
 def run_study(

@@ -1,4 +1,4 @@
-"""The same networks written with other libraries, to be timed against.
+"""The same networks written with other libraries, as peers in a benchmark.
 
-Does not belong here: anything of Onset's own path; imports are of optional extras.
+Does not belong here: Onset's own training path. Imports here are optional extras.
 """

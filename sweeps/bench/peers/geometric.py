@@ -1,4 +1,4 @@
-"""Graph attention of PyTorch Geometric on a list of edges: a peer of `onset bench`."""
+"""Graph attention of PyTorch Geometric on a list of edges, a peer of `onset bench`."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -22,9 +22,9 @@ class GeometricMixer(nn.Module):
         """Makes the layer.
 
         Args:
-          width: D.
-          config: of the router.
-          edges: of the graph, see `edge_index`; shared, not copied.
+          width: Model width D.
+          config: Settings of the router.
+          edges: Edges of the graph, see `edge_index`; shared, not copied.
         """
         super().__init__()
         layer = GATConv if config.version == "v1" else GATv2Conv
@@ -33,32 +33,32 @@ class GeometricMixer(nn.Module):
             width // config.heads,
             config.heads,
             negative_slope=config.negative_slope,
-            add_self_loops=False,  # the mask has them; else added in every pass
+            add_self_loops=False,  # the mask has them; saves adding them each pass
         )
         self.register_buffer("edges", edges, persistent=False)
 
     def published(self, params: Mapping[str, Any]) -> dict[str, Any]:
-        """Parameters of the router under this module's names."""
+        """Parameters of the router under the names of this module."""
         own = _weights_v1 if isinstance(self.layer, GATConv) else _weights_v2
         return {f"layer.{name}": weight for name, weight in own(params).items()}
 
     def forward(self, x: Tensor, _: float) -> Tensor:
-        """Mixes ``x [1, N, D]``, one graph, at the published brake, the only one."""
+        """Mixes ``x [1, N, D]``, one graph, at the published brake, its only one."""
         return self.layer(x.squeeze(0), self.edges)[None]
 
 
 def edge_index(geometry: Geometry) -> Tensor:
-    """The ``edge_index [2, E]`` of one graph: every source that its mask allows.
+    """The ``edge_index [2, E]`` of one graph, with all edges that its mask allows.
 
-    At brake 0 the router reads them alike at any distance. They are ordered by target;
-    an `EdgeIndex`, which knows that, was no faster.
+    At brake 0, the router treats edges of all distances alike. Edges are ordered by
+    target; an `EdgeIndex`, which can use this order, was not faster.
     """
     edges = list_edges(geometry.mask)
     return torch.from_numpy(np.stack([edges.source, edges.target]).astype(np.int64))
 
 
 def _weights_v1(params: Mapping[str, Any]) -> dict[str, Any]:
-    """`routers.pretrained.gat.V1` the other way round."""
+    """The inverse of `routers.pretrained.gat.V1`."""
     target, source = params["score"]
     return {
         "lin.weight": params["kernel"].T,
@@ -69,7 +69,7 @@ def _weights_v1(params: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _weights_v2(params: Mapping[str, Any]) -> dict[str, Any]:
-    """`routers.pretrained.gat.V2` the other way round."""
+    """The inverse of `routers.pretrained.gat.V2`."""
     source, target = np.split(params["kernel"].T, 2)
     source_bias, target_bias = np.split(params["kernel_bias"], 2)
     return {

@@ -1,4 +1,4 @@
-"""Mixers of transformers on CPU, run eagerly: peers of both kinds of `onset bench`."""
+"""Mixers of transformers on CPU, run eagerly: peers in both kinds of benchmark."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -17,38 +17,39 @@ from sweeps.runtime.placement import cores
 
 
 class TransformersMixer(nn.Module):
-    """A mixer with the router's shapes, for `torch_backbone.TorchBackbone`."""
+    """A mixer with the shapes of a router, for `torch_backbone.TorchBackbone`."""
 
     def __init__(self, router: Router) -> None:
-        """Makes the mixer of an `RWKV4` or a `SelectiveSSM`."""
+        """Makes the mixer for an `RWKV4` or a `SelectiveSSM`."""
         super().__init__()
         self._rwkv = isinstance(router, RWKV4)
         self.mixer = _mixer(router)
 
     def published(self, params: Mapping[str, Any]) -> dict[str, Any]:
-        """Parameters of the router under this module's names."""
+        """Parameters of the router under the names of this module."""
         own = _rwkv_weights(params) if self._rwkv else _mamba_weights(params)
         return {f"mixer.{name}": weight for name, weight in own.items()}
 
     def forward(self, x: Tensor, _: float) -> Tensor:
-        """Mixes ``x [B, T, D]`` at the published brake, the only one it has."""
+        """Mixes ``x [B, T, D]`` at the published brake, the only possible one."""
         return _output(self.mixer(x))
 
 
 def mixer_step(router: Router, batch: int, length: int) -> Callable[[], None]:
-    """One forward and backward pass of the mixer of the router's shapes.
+    """Makes one forward and backward pass of a mixer with the shapes of a router.
 
     Args:
-      router: `RWKV4` or `SelectiveSSM`; parameters are random, of its sizes.
-      batch: B.
-      length: T.
+      router: An `RWKV4` or a `SelectiveSSM`; the mixer has random parameters of the
+        same sizes.
+      batch: Batch size B.
+      length: Sequence length T.
 
     Returns:
-      A function that computes gradients of parameters and input.
+      A function that computes the gradients of the parameters and of the input.
     """
     torch.set_num_threads(cores())
     mixer = _mixer(router)
-    for parameter in mixer.parameters():  # some are left uninitialised
+    for parameter in mixer.parameters():  # some are not initialised by transformers
         torch.nn.init.normal_(parameter, std=0.1)
     x = torch.randn(batch, length, router.width, requires_grad=True)
 
@@ -65,7 +66,7 @@ def _output(y: Any) -> Tensor:
 
 
 def _rwkv_weights(params: Mapping[str, Any]) -> dict[str, Any]:
-    """`routers.pretrained.rwkv.router_params` the other way round."""
+    """The inverse of `routers.pretrained.rwkv.router_params`."""
     weights = {}
     for ours, theirs in TABLE.items():
         parts = params[ours] if ours in STACKED else [params[ours]]
@@ -77,7 +78,7 @@ def _rwkv_weights(params: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _mamba_weights(params: Mapping[str, Any]) -> dict[str, Any]:
-    """`routers.pretrained.mamba.mixer_parameters` the other way round."""
+    """The inverse of `routers.pretrained.mamba.mixer_parameters`."""
     weights = {theirs: params[ours] for theirs, (ours, _) in MAMBA.items()}
     for name, weight in weights.items():
         if name == "conv1d.weight":

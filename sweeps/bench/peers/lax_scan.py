@@ -1,7 +1,7 @@
 """Peers of `onset bench --what=mixing`: the same routers through a plain `lax.scan`.
 
-Same parameters, projections and read-out; the recurrence is the published one, a
-position at a time, and JAX stores what its gradient needs.
+Parameters, projections and read-out are the same. The recurrence is the published one,
+computed one position at a time, and JAX stores what the gradient needs.
 """
 
 from typing import Any
@@ -16,17 +16,17 @@ from routers.selective_ssm import SelectiveSSM
 
 
 class PlainRWKV4(RWKV4):
-    """RWKV-4 a position at a time."""
+    """RWKV-4, computed one position at a time."""
 
     def forward(self, x: Array, geometry: Geometry, knobs: Knobs) -> Array:
-        """``y [B, T, D]`` as the router's own."""
+        """Returns ``y [B, T, D]``, equal to that of the router itself."""
         features = self.project(x)
         key, value, bonus, decay = self._scan_inputs(features, knobs)
 
         def step(carry: tuple[Array, ...], now: tuple[Array, Array]) -> Any:
             numerator, denominator, top = carry
             key, value = now[0], now[1].astype(jnp.float32)
-            # Cancels in the ratio, so gradients need not pass through it.
+            # This cancels in the ratio, so no gradient needs to pass through it.
             reading = jax.lax.stop_gradient(jnp.maximum(top, key + bonus))
             past, own = jnp.exp(top - reading), jnp.exp(key + bonus - reading)
             y = (past * numerator + own * value) / (past * denominator + own)
@@ -43,10 +43,10 @@ class PlainRWKV4(RWKV4):
 
 
 class PlainSelectiveSSM(SelectiveSSM):
-    """Mamba-1 a position at a time."""
+    """Mamba-1, computed one position at a time."""
 
     def forward(self, x: Array, geometry: Geometry, knobs: Knobs) -> Array:
-        """``y [B, T, D]`` as the router's own."""
+        """Returns ``y [B, T, D]``, equal to that of the router itself."""
         features = self.project(x)
         factors = self.factors(features, knobs)
 
@@ -71,4 +71,4 @@ PLAIN: dict[type[Router], type[Router]] = {
     RWKV4: PlainRWKV4,
     SelectiveSSM: PlainSelectiveSSM,
 }
-"""Router to its peer."""
+"""The peer of each router."""

@@ -1,4 +1,4 @@
-"""The peer of `onset bench`: the backbone around a mixer, in plain PyTorch."""
+"""The backbone around a mixer in plain PyTorch, as a peer of `onset bench`."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -12,22 +12,22 @@ from torch.nn import functional as F
 from train.backbone import IGNORED, BackboneConfig
 
 EPSILON = 1e-6
-"""Of Flax's layer norm; PyTorch's own default is 1e-5."""
+"""Epsilon of the layer norm in Flax; the default of PyTorch is 1e-5."""
 
 Mixer = Callable[[], nn.Module]
-"""Makes one layer's mixer: ``mixer(x [B, T, D], brake)`` is ``[B, T, D]``."""
+"""Makes the mixer of one layer: ``mixer(x [B, T, D], brake)`` is ``[B, T, D]``."""
 
 
 class TorchBackbone(nn.Module):
-    """The same network as `train.backbone.Backbone` around one mixer a layer."""
+    """The same network as `train.backbone.Backbone`, with one mixer per layer."""
 
     def __init__(self, config: BackboneConfig, mixer: Mixer, features: int) -> None:
         """Makes parameters of the same shapes; `load` gives them values.
 
         Args:
-          config: of the backbone.
-          mixer: of a layer.
-          features: F of the inputs; 0 for tokens.
+          config: Settings of the backbone.
+          mixer: Function that makes the mixer of a layer.
+          features: Number of input features F; 0 if inputs are tokens.
         """
         super().__init__()
         width, layers = config.width, config.layers
@@ -65,7 +65,7 @@ class TorchBackbone(nn.Module):
         )
 
     def load(self, params: Mapping[str, Any]) -> None:
-        """Takes the parameters of a `Backbone` whose router is the mixer's."""
+        """Copies the parameters of a `Backbone` with the router of this mixer."""
         tokens = "embedding" in params
         weights = {
             "embed.weight": params["embedding"] if tokens else params["encoder"].T,
@@ -98,7 +98,7 @@ def _norm(name: str, params: Mapping[str, Any]) -> dict[str, Any]:
 
 
 class TorchAttention(nn.Module):
-    """`routers.Attention` with uniform slopes, its other knobs neutral."""
+    """`routers.Attention` with uniform slopes and its other knobs neutral."""
 
     distance: Tensor
     future: Tensor
@@ -116,7 +116,7 @@ class TorchAttention(nn.Module):
         self.register_buffer("future", future, persistent=False)
 
     def published(self, params: Mapping[str, Any]) -> dict[str, Any]:
-        """Parameters of `routers.Attention` under this module's names."""
+        """Parameters of `routers.Attention` under the names of this module."""
         return {f"{name}.weight": params[name].T for name in ("qkv", "out")}
 
     def forward(self, x: Tensor, brake: float | Tensor) -> Tensor:

@@ -1,7 +1,8 @@
-"""Training of PyTorch peers: eager or compiled one after another, or all by vmap.
+"""Training of PyTorch peers: members one after another, or all at once by vmap.
 
-One member's functional step, compiled or under vmap, is AdamW with clipping written
-out; the eager step uses PyTorch's own optimiser, in its fused form, the fastest.
+The functional step of one member, which can be compiled or mapped by vmap, writes out
+AdamW and clipping. The eager step uses PyTorch's own optimiser in its fused form, which
+is the fastest.
 """
 
 import copy
@@ -23,16 +24,16 @@ from train.step import OptimizerConfig
 
 Batch = tuple[Tensor, Tensor]
 EPSILON = 1e-8
-"""Of Adam, in PyTorch and Optax alike."""
+"""Epsilon of Adam, the same in PyTorch and in Optax."""
 CLIP_EPSILON = 1e-6
-"""That `torch.nn.utils.clip_grad_norm_` adds to the norm."""
+"""Constant that `torch.nn.utils.clip_grad_norm_` adds to the norm."""
 
 
 class EagerPeer:
-    """Members one after another, the ordinary way to write it.
+    """Eager training of members one after another, the usual way to write it.
 
     Attributes:
-      models: one a member; training moves them.
+      models: One model per member; training changes their parameters.
     """
 
     def __init__(
@@ -43,7 +44,7 @@ class EagerPeer:
         optimizer: OptimizerConfig,
         rate: float,
     ) -> None:
-        """Makes one optimiser a member; ``rate`` is the learning rate."""
+        """Makes one optimiser per member; ``rate`` is the learning rate."""
         self.models, self._brakes, self._batches = models, brakes, batches
         self._clip = optimizer.clip
         self._optimizers = [
@@ -58,7 +59,7 @@ class EagerPeer:
         ]
 
     def train(self) -> Tensor:
-        """Trains all members on all batches; losses before the steps ``[M, steps]``."""
+        """Trains all members on all batches; losses ``[M, steps]`` before each step."""
         members = zip(self.models, self._optimizers, self._brakes, strict=True)
         losses = [
             self._step(model, optimizer, brake, batch)
@@ -68,7 +69,7 @@ class EagerPeer:
         return torch.stack(losses).reshape(len(self.models), -1)
 
     def parameters(self, member: int) -> dict[str, Tensor]:
-        """The member's parameters, by name."""
+        """Parameters of one member, by name."""
         return dict(self.models[member].named_parameters())
 
     def _step(
@@ -89,14 +90,14 @@ def make_peer(
     params: Any,
     batches: tuple[np.ndarray, np.ndarray],
 ) -> "EagerPeer | FunctionalPeer":
-    """A peer of an experiment's members, from the same parameters.
+    """Makes a peer of an experiment's members that starts from the same parameters.
 
     Args:
-      experiment: with a peer, see `sweeps.bench.contestants.why_no_peer`.
-      style: of `FunctionalPeer`; None is eager.
-      params: of the backbone, NumPy ``[M]``.
-      batches: inputs, tokens ``[steps, B, T]`` or features ``[steps, B, T, F]``, and
-        targets ``[steps, B, T]``.
+      experiment: Experiment that has a peer, see `contestants.why_no_peer`.
+      style: Keyword arguments of `FunctionalPeer`; None means eager training.
+      params: Parameters of the backbone, NumPy arrays ``[M, ...]``.
+      batches: Inputs, which are tokens ``[steps, B, T]`` or features
+        ``[steps, B, T, F]``, and targets ``[steps, B, T]``.
     """
     inputs, targets = (torch.tensor(part) for part in batches)
     features = inputs.shape[-1] if inputs.is_floating_point() else 0
@@ -115,7 +116,7 @@ def make_peer(
 
 
 def make_mixer(experiment: Experiment) -> Mixer:
-    """Makes one layer's mixer; imports the library that it is of."""
+    """Imports the library that provides the mixer; returns what makes one layer's."""
     config = experiment.spec.model.config
     router, settings = experiment.routers["token"]
     if router is Attention:
@@ -131,12 +132,12 @@ def make_mixer(experiment: Experiment) -> Mixer:
 
 
 State = tuple[dict[str, Tensor], dict[str, Tensor], dict[str, Tensor], Tensor]
-"""Parameters, first and second moments, and steps taken."""
+"""Parameters, first moments, second moments, and number of steps taken."""
 Step = Callable[[State, Tensor, Tensor, Tensor], tuple[State, Tensor]]
 
 
 class FunctionalPeer:
-    """Members through the functional step: one after another, or by vmap."""
+    """Training by the functional step: members one after another, or by vmap."""
 
     def __init__(
         self,
@@ -149,16 +150,16 @@ class FunctionalPeer:
         stacked: bool,
         compiled: bool,
     ) -> None:
-        """Makes the step and the state that it moves.
+        """Makes the step and the states that it updates.
 
         Args:
-          models: one a member; their parameters are copied.
-          brakes: likewise.
-          batches: of a call of `train`.
-          optimizer: AdamW's settings.
-          rate: learning rate.
-          stacked: all members at once by vmap.
-          compiled: by `torch.compile`, the whole step.
+          models: One model per member; their parameters are copied.
+          brakes: One brake per member.
+          batches: Batches of one call of `train`.
+          optimizer: Settings of AdamW.
+          rate: Learning rate.
+          stacked: Whether all members are trained at once by vmap.
+          compiled: Whether `torch.compile` compiles the whole step.
         """
         self._members, self._batches, self._stacked = len(models), batches, stacked
         step = functional_step(models[0], optimizer, rate)
@@ -176,7 +177,7 @@ class FunctionalPeer:
         self._step = torch.compile(step) if compiled else step
 
     def train(self) -> Tensor:
-        """Trains all members on all batches; losses before the steps ``[M, steps]``."""
+        """Trains all members on all batches; losses ``[M, steps]`` before each step."""
         losses = []
         for index, brake in enumerate(self._brakes):
             for tokens, targets in self._batches:
@@ -187,7 +188,7 @@ class FunctionalPeer:
         return together.T if self._stacked else together.reshape(self._members, -1)
 
     def parameters(self, member: int) -> dict[str, Tensor]:
-        """The member's parameters, by name."""
+        """Parameters of one member, by name."""
         if not self._stacked:
             return self._states[member][0]
         return {name: every[member] for name, every in self._states[0][0].items()}
@@ -196,12 +197,12 @@ class FunctionalPeer:
 def functional_step(
     model: TorchBackbone, optimizer: OptimizerConfig, rate: float
 ) -> Step:
-    """One member's step as a function of its state, batch and brake.
+    """Makes the training step of a member as a function of state, batch and brake.
 
     Args:
-      model: gives structure and buffers, and no parameters.
-      optimizer: AdamW's settings.
-      rate: learning rate.
+      model: Model that provides the structure and the buffers, but no parameters.
+      optimizer: Settings of AdamW.
+      rate: Learning rate.
     """
     first, second = optimizer.betas
     skeleton = copy.deepcopy(model).requires_grad_(False)
@@ -234,7 +235,7 @@ def functional_step(
 
 
 def _fresh(params: dict[str, Tensor], count: Tensor) -> State:
-    """A state at step 0, of one member or stacked."""
+    """The state at step 0, of one member or of stacked members."""
     own = {name: p.detach().clone() for name, p in params.items()}
     first, second = (
         {name: torch.zeros_like(p) for name, p in own.items()} for _ in range(2)

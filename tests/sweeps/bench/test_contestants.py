@@ -226,7 +226,7 @@ def test_members_have_the_brake_that_their_peer_knows(
     assert experiment.grid.axis == Axis(BRAKE, (value,))
     np.testing.assert_array_equal(experiment.grid.swept, np.full(MEMBERS, value))
     stronger = dataclasses.replace(experiment.grid, axis=Axis(BRAKE, (2.0,)))
-    refused = "another brake" in why_no_peer(
+    refused = "a brake other than" in why_no_peer(
         dataclasses.replace(experiment, grid=stronger)
     )
     assert refused == (config != "attention")

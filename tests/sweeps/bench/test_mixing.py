@@ -35,7 +35,7 @@ def test_reports_peers_and_growth(
     [
         ("attention", [], "router.name='attention'"),
         ("rwkv4", ["--config.router.name=gla"], "router.token_shift"),
-        ("rwkv4", ["--lengths=8"], "--lengths=8: at least two"),
+        ("rwkv4", ["--lengths=8"], "--lengths=8: must be at least two"),
         ("rwkv4", ["--lengths=8,x"], "--lengths=8,x"),
         ("rwkv4", ["--length=0"], "--length=0"),
         ("rwkv4", ["--what=speed"], "what"),

@@ -75,7 +75,7 @@ def test_a_config_without_a_peer_still_has_its_rows(
     out = " ".join(capsys.readouterr().out.split())
     assert ONSET in out
     assert "no ratios" in out
-    assert "no peer of Retention" in out
+    assert "no peer for Retention" in out
 
 
 def test_a_program_that_fails_is_a_row(

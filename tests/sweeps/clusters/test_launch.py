@@ -235,12 +235,12 @@ WELL = {
     "image": "place/onset:1",
 }
 BAD = {
-    "unknown target": ({"target": "cloud"}, "--target=cloud: one of slurm"),
+    "unknown target": ({"target": "cloud"}, "--target=cloud: must be one of slurm"),
     "no target": ({"target": None}, "--target is required"),
     "no config": ({"config": None}, "--config is required"),
     "no workdir": ({"workdir": None}, "--workdir is required"),
     "no nodes": ({"target": "slurm", "nodes": "0"}, "--nodes=0"),
-    "not the slice's nodes": ({"nodes": "3"}, "v5litepod-16 has 4"),
+    "not the slice's nodes": ({"nodes": "3"}, "must be 4, as v5litepod-16 has 4"),
     "unknown accelerator": ({"accelerator": "v5litepod-7"}, "v5litepod-8"),
     "workdir of one host": ({"workdir": "runs/a"}, "4 hosts share it"),
     "workdir of one node": (
@@ -256,7 +256,7 @@ BAD = {
         {"accelerator": "v6e-1", "workdir": "gs://bucket/run"},
         "gcsfuse",
     ),
-    "a workdir without a folder": ({"target": "gke", "workdir": "/run"}, "below"),
+    "a workdir without a folder": ({"target": "gke", "workdir": "/run"}, "inside"),
     "no image": ({"target": "gke", "image": ""}, "--image="),
     "zone": ({"zone": "a b"}, "--zone=a b"),
     "cluster": ({"target": "gke", "cluster": "a\nb"}, "--cluster="),

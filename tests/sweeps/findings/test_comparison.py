@@ -44,7 +44,7 @@ def test_the_table_names_what_differs_and_where_the_onsets_are(
     flags = ["--over=train.length", f"--figure={figure}", f"--output={output}"]
     assert main(["compare", *folders, *flags]) == 0
     text = output.read_text()
-    assert "| sweep | train.length | hubs |" in text
+    assert "| sweep | train.length | collapsed |" in text
     rows = {row.split(" | ")[0]: row for row in re.findall(r"^\| (.*) \|$", text, re.M)}
     assert "steps" not in rows["sweep"]
     for name, length in (("short", 32), ("middle", 64), ("long", 128)):

@@ -174,9 +174,9 @@ def test_a_member_is_collapsed_exactly_where_one_of_its_layers_is() -> None:
     ("values", "units", "lost", "said"),
     [
         (VALUES, 10, (), "95 % interval ["),
-        (VALUES, 1, (), "one seed, which carries no spread: there is no interval"),
-        (VALUES, 4, tuple(range(40)), "all diverged"),
-        ((0.1,), 8, (), "no onset in range; the seeds decide this"),
+        (VALUES, 1, (), "(one seed, so there is no interval)"),
+        (VALUES, 4, tuple(range(40)), "all members above token.brake = 0 diverged"),
+        ((0.1,), 8, (), "The seeds decide this at each of the values"),
     ],
 )
 def test_every_kind_of_sweep_is_told_and_drawn(

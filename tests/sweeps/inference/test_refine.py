@@ -127,12 +127,12 @@ def test_where_seeds_differ_refinement_ends_at_their_floor() -> None:
     onset, count = refine(drawn, np.log(GRID_VALUES), 6)[-1]
     assert count < VALUES + 6 * ADDED
     # With 8 seeds 7 decide: from the 2nd threshold to the 7th.
-    np.testing.assert_allclose(drawn.floor(), 2 * 5 / 7, rtol=1e-6)
-    assert drawn.floor() <= width(closed(onset)) <= 1.12 * drawn.floor()
+    np.testing.assert_allclose(drawn.seed_limit(), 2 * 5 / 7, rtol=1e-6)
+    assert drawn.seed_limit() <= width(closed(onset)) <= 1.12 * drawn.seed_limit()
     fine = np.linspace(FIRST - 0.1, FIRST + 2.1, 60)
     best = estimate_onset(np.exp(fine), drawn.outcome(fine))
     # Each end is known to a gap of this grid, 2.2 / 59.
-    np.testing.assert_allclose(width(closed(best)), drawn.floor(), atol=0.075)
+    np.testing.assert_allclose(width(closed(best)), drawn.seed_limit(), atol=0.075)
 
 
 def test_lapses_belong_to_member_and_value() -> None:
