@@ -31,11 +31,11 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from routers.base import Array, Geometry, Knob, Knobs, Router, Routing, head_norms
+from routers.base import Array, Geometry, Knob, Knobs, Routing, head_norms
 from routers.decay import require_whole_sequences
 from routers.recurrence import decay_ramp, shift_tokens
 from routers.rwkv_scan import Sums, empty_state, run_rows
-from routers.segments import scan_segments
+from routers.segments import SegmentedRouter, scan_segments
 
 SEGMENT = 128  # positions whose intermediates the backward pass holds at once
 
@@ -136,11 +136,12 @@ def through_matrices(
     return total / channels, means.transpose(1, 3, 2, 0)
 
 
-class RWKV4(Router):
+class RWKV4(SegmentedRouter):
     """RWKV-4 time mixing; see the module docstring for the equation."""
 
     config: RWKV4Config = RWKV4Config()
 
+    segment: ClassVar[int] = SEGMENT
     kinds: ClassVar[frozenset[str]] = frozenset({"causal"})
     reach: ClassVar[float] = 1.0
     roles: ClassVar[Mapping[str, str]] = {
@@ -199,33 +200,20 @@ class RWKV4(Router):
         means = weighted_means(*self._scan_inputs(features, knobs))
         return self._read(means, features.receptance)
 
-    def forward(self, x: Array, geometry: Geometry, knobs: Knobs) -> Array:
-        """`mix` of `project`, long sequences one segment after the other.
+    def lookback(self) -> int:
+        """One position, for the token shift."""
+        return 1
 
-        A subclass with a `mix` of its own overrides this as well.
-        """
-        batch, length, width = x.shape
-        if length <= SEGMENT or self.is_initializing():
-            return super().forward(x, geometry, knobs)
-        require_whole_sequences(geometry)
-        module, variables = self.unbind()
+    def initial_state(self, batch: int) -> Sums:
+        """Sums over no source."""
+        return empty_state(batch, self.width)
 
-        def step(params: Any, carry: Any, x: Array) -> Any:
-            return module.apply(
-                params[0], carry, x, params[1], method=type(self)._advance
-            )
-
-        carry = (jnp.zeros((batch, 1, width), x.dtype), empty_state(batch, width))
-        return scan_segments(step, (variables, dict(knobs)), carry, x, SEGMENT)
-
-    def _advance(self, carry: Any, x: Array, knobs: Knobs) -> tuple[Any, Array]:
-        """One segment; the carry is the position before it and the state."""
-        before, state = carry
-        features = self.project(jnp.concatenate([before, x], axis=1))
-        features = jax.tree.map(lambda feature: feature[:, 1:], features)
-        inputs = self._scan_inputs(features, knobs)
-        means, state = continued_means(*inputs, state)
-        return (x[:, -1:], state), self._read(means, features.receptance)
+    def continue_mix(
+        self, features: RWKV4Features, state: Sums, knobs: Knobs
+    ) -> tuple[Array, Sums]:
+        """``y [B, T, D]`` by the recurrence from a state on, and the state after it."""
+        means, state = continued_means(*self._scan_inputs(features, knobs), state)
+        return self._read(means, features.receptance), state
 
     def explicit(
         self, features: RWKV4Features, geometry: Geometry, knobs: Knobs

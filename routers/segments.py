@@ -1,17 +1,22 @@
-"""A scan over segments of a sequence that stores one carry a segment.
+"""Training on long sequences one segment after another.
 
-What `jax.checkpoint` inside `jax.lax.scan` does, with less memory: segments are read
-and written in place, so no array is folded, transposed or copied on the way.
+`scan_segments` is a scan that stores one carry per segment and computes the rest again
+in the backward pass. It does what `jax.checkpoint` inside `jax.lax.scan` does, with
+less memory: segments are read and written in place, so no array is folded, transposed
+or copied on the way.
+
+`SegmentedRouter` runs a whole recurrent router through it, projections included.
 """
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
 
-from routers.base import Array
+from routers.base import Array, Geometry, Knobs, Router
+from routers.decay import require_whole_sequences
 
 Step = Callable[[Any, Any, Any], tuple[Any, Array]]
 
@@ -99,3 +104,83 @@ def _backward(step: Step, length: int, saved: Any, dy: Array) -> tuple[Any, Any,
 
 
 _scan.defvjp(_forward, _backward)
+
+
+class SegmentedRouter(Router):
+    """A recurrent router that trains on long sequences one segment after another.
+
+    `mix` must equal `continue_mix` from `initial_state`, and both must be defined by
+    the same class. A subclass with a `mix` of its own, but not its own `continue_mix`,
+    therefore trains through its `mix` at every length.
+
+    Class attributes:
+      segment: Number of positions whose intermediates the backward pass holds at once;
+        longer sequences are split.
+    """
+
+    segment: ClassVar[int]
+
+    def lookback(self) -> int:
+        """Number of positions before its own that `project` reads at each position."""
+        raise TypeError(f"{type(self).__name__} does not define lookback")
+
+    def initial_state(self, batch: int) -> Any:
+        """The state before the first position, a pytree of float arrays."""
+        raise TypeError(f"{type(self).__name__} does not define initial_state")
+
+    def continue_mix(
+        self, features: Any, state: Any, knobs: Knobs
+    ) -> tuple[Array, Any]:
+        """``y [B, T, D]`` of features that follow a state, and the state after them."""
+        raise TypeError(f"{type(self).__name__} does not define continue_mix")
+
+    def forward(self, x: Array, geometry: Geometry, knobs: Knobs) -> Array:
+        """`mix` of `project`, split into segments where the sequence is long."""
+        batch, length, width = x.shape
+        if (
+            length <= self.segment
+            or self.is_initializing()
+            or not _defined_together(type(self), "mix", "continue_mix")
+        ):
+            return super().forward(x, geometry, knobs)
+        require_whole_sequences(geometry)
+        module, variables = self.unbind()
+
+        def step(params: Any, carry: Any, x: Array) -> Any:
+            variables, knobs = params
+            return module.apply(
+                variables, carry, x, knobs, method=SegmentedRouter._advance
+            )
+
+        before = jnp.zeros((batch, self.lookback(), width), x.dtype)
+        carry = (before, self.initial_state(batch))
+        return scan_segments(step, (variables, dict(knobs)), carry, x, self.segment)
+
+    def _advance(self, carry: Any, x: Array, knobs: Knobs) -> tuple[Any, Array]:
+        """One segment; the carry holds the positions still read and the state."""
+        before, state = carry
+        seen = jnp.concatenate([before, x], axis=1)
+        skipped = before.shape[1]
+        features = jax.tree.map(
+            lambda feature: feature[:, skipped:], self.project(seen)
+        )
+        y, state = self.continue_mix(features, state, knobs)
+        return (_last(before, x), state), y
+
+
+def _last(before: Array, x: Array) -> Array:
+    """The positions that end a segment, as many as came before it.
+
+    They are sliced from a join of their own, so that the gradient of the carry is added
+    to the finished gradient of the projections.
+    """
+    return jnp.concatenate([before, x], axis=1)[:, x.shape[1] :]
+
+
+def _defined_together(router: type[Router], *methods: str) -> bool:
+    """Whether the methods that a router inherits or defines are of one class."""
+    owners = {
+        next(base for base in router.__mro__ if method in vars(base))
+        for method in methods
+    }
+    return len(owners) == 1

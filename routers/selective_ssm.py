@@ -30,10 +30,10 @@ import jax.numpy as jnp
 from flax import struct
 
 from routers import state_space
-from routers.base import Array, Geometry, Knob, Knobs, Router, Routing, head_norms
+from routers.base import Array, Geometry, Knob, Knobs, Routing, head_norms
 from routers.decay import require_whole_sequences
 from routers.scaling import by_channel
-from routers.segments import scan_segments
+from routers.segments import SegmentedRouter
 from routers.selective_scan import (
     Factors,
     average_shares,
@@ -96,11 +96,12 @@ class SelectiveFeatures(struct.PyTreeNode):
     read: Array
 
 
-class SelectiveSSM(Router):
+class SelectiveSSM(SegmentedRouter):
     """The Mamba-1 mixer; see the module docstring for the equation."""
 
     config: SelectiveSSMConfig = SelectiveSSMConfig()
 
+    segment: ClassVar[int] = SEGMENT
     kinds: ClassVar[frozenset[str]] = frozenset({"causal"})
     knobs: ClassVar[Mapping[str, Knob]] = state_space.KNOBS
 
@@ -170,37 +171,23 @@ class SelectiveSSM(Router):
         factors = self.factors(features, knobs)
         return self._read(selective_scan(factors, features.value), features)
 
-    def forward(self, x: Array, geometry: Geometry, knobs: Knobs) -> Array:
-        """`mix` of `project`, long sequences one segment after the other.
+    def lookback(self) -> int:
+        """The window of the convolution without the present."""
+        return self.config.conv - 1
 
-        A subclass with a `mix` of its own overrides this as well.
-        """
-        batch, length, width = x.shape
-        if length <= SEGMENT or self.is_initializing():
-            return super().forward(x, geometry, knobs)
-        require_whole_sequences(geometry)
-        module, variables = self.unbind()
+    def initial_state(self, batch: int) -> Array:
+        """Zeros ``[B, N, H, P]``."""
+        config = self.config
+        grouped = (config.groups, self.skip.shape[0] // config.groups)
+        return jnp.zeros((batch, config.state, *grouped), jnp.float32)
 
-        def step(params: Any, carry: Any, x: Array) -> Any:
-            variables, knobs = params
-            return module.apply(variables, carry, x, knobs, method=type(self)._advance)
-
-        grouped = (self.config.groups, self.skip.shape[0] // self.config.groups)
-        state = jnp.zeros((batch, self.config.state, *grouped), jnp.float32)
-        carry = (jnp.zeros((batch, self.config.conv - 1, width), x.dtype), state)
-        return scan_segments(step, (variables, dict(knobs)), carry, x, SEGMENT)
-
-    def _advance(self, carry: Any, x: Array, knobs: Knobs) -> tuple[Any, Array]:
-        """One segment; the carry is what the convolution still reads and the state."""
-        before, state = carry
-        seen = jnp.concatenate([before, x], axis=1)
-        skipped = before.shape[1]
-        features = jax.tree.map(
-            lambda feature: feature[:, skipped:], self.project(seen)
-        )
+    def continue_mix(
+        self, features: SelectiveFeatures, state: Array, knobs: Knobs
+    ) -> tuple[Array, Array]:
+        """``y [B, T, D]`` by the recurrence from a state on, and the state after it."""
         factors = self.factors(features, knobs)
         mixed, state = continued_scan(factors, features.value, state)
-        return (seen[:, x.shape[1] :], state), self._read(mixed, features)
+        return self._read(mixed, features), state
 
     def explicit(
         self, features: SelectiveFeatures, geometry: Geometry, knobs: Knobs

@@ -172,6 +172,23 @@ def test_forward_equals_mix_and_the_plain_scan(router: Any, length: int) -> None
 
 
 @pytest.mark.parametrize("router", BOTH, ids=by_name)
+def test_a_subclass_mixes_its_own_way_at_every_length(router: Any) -> None:
+    class Negated(type(router)):  # type: ignore[misc]
+        def mix(self, features: Any, geometry: Any, knobs: Any) -> Any:
+            return -super().mix(features, geometry, knobs)
+
+    class Renamed(type(router)):  # type: ignore[misc]
+        pass
+
+    params, x = setting(router, router.segment + 3)
+    arguments = (params, x, causal_geometry(x.shape[1]), neutral_knobs(router))
+    y, _ = jax.jit(router.apply)(*arguments)
+    for subclass, wanted in ((Negated, -y), (Renamed, y)):
+        found, _ = jax.jit(subclass(router.width, router.config).apply)(*arguments)
+        agree(found, wanted)
+
+
+@pytest.mark.parametrize("router", BOTH, ids=by_name)
 def test_members_side_by_side_equal_one_after_the_other(router: Any) -> None:
     params, x = setting(router, 150)
     brakes = jnp.asarray([0.0, 0.5, 3.0])
