@@ -39,8 +39,10 @@ from routers.base import (
     head_norms,
     per_batch,
     per_head,
+    split_heads,
 )
 from routers.softmax import masked_softmax
+from routers.validation import head_width, require_at_least, require_choice
 
 SLOPES = ("uniform", "alibi")
 
@@ -64,10 +66,8 @@ class AttentionConfig:
     dtype: Any = jnp.float32
 
     def __post_init__(self) -> None:
-        if self.heads < 1:
-            raise ValueError(f"heads={self.heads}: at least 1")
-        if self.slopes not in SLOPES:
-            raise ValueError(f"slopes={self.slopes!r}: one of {', '.join(SLOPES)}")
+        require_at_least(1, heads=self.heads)
+        require_choice(SLOPES, slopes=self.slopes)
 
 
 class AttentionFeatures(struct.PyTreeNode):
@@ -198,10 +198,9 @@ class Attention(Router):
     def setup(self) -> None:
         """Declares the two matrices, queries, keys and values fused into one."""
         width, heads = self.width, self.config.heads
-        if width % heads:
-            raise ValueError(f"heads={heads} does not divide the model width {width}")
-        if self.config.rotary and (width // heads) % 2:
-            raise ValueError(f"rotary needs an even head width, not {width // heads}")
+        channels = head_width(width, heads)
+        if self.config.rotary and channels % 2:
+            raise ValueError(f"rotary needs an even head width, not {channels}")
         normal = nn.initializers.normal(self.config.init_scale)
         self.qkv = self.param("qkv", normal, (width, 3 * width))
         self.out = self.param("out", normal, (width, width))
@@ -209,11 +208,11 @@ class Attention(Router):
     def project(self, x: Array) -> AttentionFeatures:
         """Queries, keys and values of ``x [B, S, D]``, each ``[B, S, H, K]``."""
         batch, length, width = x.shape
-        heads, dtype = self.config.heads, self.config.dtype
+        dtype = self.config.dtype
         # One product on flattened positions: a larger matrix than three of [B, S, D].
         flat = x.reshape(-1, width).astype(dtype) @ self.qkv.astype(dtype)
         query, key, value = (
-            part.reshape(batch, length, heads, width // heads)
+            split_heads(part, batch, self.config.heads)
             for part in jnp.split(flat, 3, axis=-1)
         )
         if self.config.rotary:

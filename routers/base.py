@@ -242,6 +242,11 @@ def per_batch(array: Array) -> Array:
     return array.reshape(-1, 1, *array.shape[-2:])
 
 
+def split_heads(x: Array, batch: int, heads: int) -> Array:
+    """``x [B, S, D]``, or flattened ``[B * S, D]``, as ``[B, S, H, K]``."""
+    return x.reshape(batch, -1, heads, x.shape[-1] // heads)
+
+
 def head_norms(x: Array) -> Array:
     """Euclidean norms of ``[B, S, H, K]`` over K, float32 ``[B, H, S]``."""
     return jnp.linalg.norm(x.astype(jnp.float32), axis=-1).swapaxes(1, 2)

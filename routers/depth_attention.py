@@ -46,6 +46,7 @@ from routers.base import (
     per_head,
 )
 from routers.softmax import masked_softmax
+from routers.validation import require_at_least, require_choice
 
 DISTANCES = ("steps", "last")
 
@@ -64,10 +65,8 @@ def depth_geometry(sources: int, distance: str = "steps") -> Geometry:
     Raises:
       ValueError: no source, or an unknown distance.
     """
-    if sources < 1:
-        raise ValueError(f"sources={sources}: at least 1")
-    if distance not in DISTANCES:
-        raise ValueError(f"distance={distance!r}: one of {', '.join(DISTANCES)}")
+    require_at_least(1, sources=sources)
+    require_choice(DISTANCES, distance=distance)
     back = jnp.arange(sources - 1, -1, -1, dtype=jnp.float32)[None]
     return Geometry(
         distance=back if distance == "steps" else jnp.minimum(back, 1.0),

@@ -44,9 +44,11 @@ from routers.base import (
     Routing,
     head_norms,
     per_head,
+    split_heads,
 )
 from routers.decay import segment_sums
 from routers.softmax import masked_softmax
+from routers.validation import head_width, require_at_least, require_positive
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,10 +66,8 @@ class ForgettingAttentionConfig:
     dtype: Any = jnp.float32
 
     def __post_init__(self) -> None:
-        if self.heads < 1:
-            raise ValueError(f"heads={self.heads}: at least 1")
-        if self.init_scale <= 0:
-            raise ValueError(f"init_scale={self.init_scale}: must be positive")
+        require_at_least(1, heads=self.heads)
+        require_positive(init_scale=self.init_scale)
 
 
 class ForgettingFeatures(struct.PyTreeNode):
@@ -98,8 +98,7 @@ class ForgettingAttention(Router):
     def setup(self) -> None:
         """Declares the matrices; query, key, value and gates fused into one."""
         width, heads = self.width, self.config.heads
-        if width % heads:
-            raise ValueError(f"heads={heads} does not divide the model width {width}")
+        head_width(width, heads)
         normal = nn.initializers.normal(self.config.init_scale)
         self.fused = self.param("fused", normal, (width, 3 * width + heads))
         self.forget_bias = self.param("forget_bias", nn.initializers.zeros, (1, heads))
@@ -111,7 +110,7 @@ class ForgettingAttention(Router):
         heads, dtype = self.config.heads, self.config.dtype
         flat = x.reshape(-1, width).astype(dtype) @ self.fused.astype(dtype)
         query, key, value = (
-            part.reshape(batch, length, heads, width // heads)
+            split_heads(part, batch, heads)
             for part in jnp.split(flat[:, : 3 * width], 3, axis=-1)
         )
         logits = flat[:, 3 * width :].astype(jnp.float32) + self.forget_bias

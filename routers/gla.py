@@ -31,7 +31,7 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from routers.base import Array, Geometry, Knob, Knobs, Router, Routing
+from routers.base import Array, Geometry, Knob, Knobs, Router, Routing, split_heads
 from routers.decay import require_whole_sequences
 from routers.recurrence import (
     content_factor,
@@ -41,6 +41,7 @@ from routers.recurrence import (
     read_state,
     signed_routing,
 )
+from routers.validation import head_width, require_at_least, require_positive
 
 EPSILON = 1e-5
 TEMPERATURE = 16.0
@@ -66,10 +67,8 @@ class GatedLinearAttentionConfig:
     dtype: Any = jnp.float32
 
     def __post_init__(self) -> None:
-        if self.heads < 1 or self.rank < 1:
-            raise ValueError(f"heads={self.heads}, rank={self.rank}: at least 1")
-        if self.init_scale <= 0:
-            raise ValueError(f"init_scale={self.init_scale}: must be positive")
+        require_at_least(1, heads=self.heads, rank=self.rank)
+        require_positive(init_scale=self.init_scale)
 
 
 class GatedLinearAttentionFeatures(struct.PyTreeNode):
@@ -106,18 +105,15 @@ class GatedLinearAttention(Router):
     def setup(self) -> None:
         """Declares the matrices; all that read the input are fused into one."""
         width, heads, rank = self.width, self.config.heads, self.config.rank
-        if width % heads:
-            raise ValueError(f"heads={heads} does not divide the model width {width}")
+        channels = head_width(width, heads)
         normal = nn.initializers.normal(self.config.init_scale)
         zeros = nn.initializers.zeros
         parts = 4 if self.config.gated else 3
         self.fused = self.param("fused", normal, (width, parts * width + rank))
         self.decay = self.param("decay", normal, (rank, width))
         self.decay_bias = self.param("decay_bias", zeros, (1, width))
-        self.frozen_decay = self.param("frozen_decay", zeros, (heads, width // heads))
-        self.norm_gain = self.param(
-            "norm_gain", nn.initializers.ones, (width // heads,)
-        )
+        self.frozen_decay = self.param("frozen_decay", zeros, (heads, channels))
+        self.norm_gain = self.param("norm_gain", nn.initializers.ones, (channels,))
         self.out = self.param("out", normal, (width, width))
 
     def project(self, x: Array) -> GatedLinearAttentionFeatures:
@@ -128,7 +124,7 @@ class GatedLinearAttention(Router):
         low, parts = flat[:, :rank], flat[:, rank:]
         logits = low @ self.decay.astype(dtype) + self.decay_bias.astype(dtype)
         query, key, value, log_decay = (
-            part.reshape(batch, length, self.config.heads, width // self.config.heads)
+            split_heads(part, batch, self.config.heads)
             for part in (
                 *jnp.split(parts[:, : 3 * width], 3, axis=-1),
                 log_decays(logits),

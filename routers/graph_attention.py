@@ -45,11 +45,14 @@ from routers.base import (
     Knobs,
     Router,
     Routing,
+    head_norms,
     per_batch,
     per_head,
+    split_heads,
 )
 from routers.edges import edge_softmax, read_edges
 from routers.softmax import masked_softmax
+from routers.validation import head_width, require_at_least, require_choice
 
 VERSIONS = ("v1", "v2")
 BLOCK = 1 << 20
@@ -78,10 +81,8 @@ class GraphAttentionConfig:
     dtype: Any = jnp.float32
 
     def __post_init__(self) -> None:
-        if self.version not in VERSIONS:
-            raise ValueError(f"version={self.version!r}: one of {', '.join(VERSIONS)}")
-        if self.heads < 1:
-            raise ValueError(f"heads={self.heads}: at least 1")
+        require_choice(VERSIONS, version=self.version)
+        require_at_least(1, heads=self.heads)
 
 
 class GraphFeatures(struct.PyTreeNode):
@@ -183,10 +184,8 @@ class GraphAttention(Router):
         """Declares projections (v2: sources, then targets), score and bias."""
         width, config = self.width, self.config
         heads = config.heads
-        if width % heads:
-            raise ValueError(f"heads={heads} does not divide the model width {width}")
         normal = nn.initializers.normal(config.init_scale)
-        vectors = (heads, width // heads)
+        vectors = (heads, head_width(width, heads))
         if config.version == "v1":
             self.kernel = self.param("kernel", normal, (width, width))
             self.score = self.param("score", normal, (2, *vectors))
@@ -200,13 +199,13 @@ class GraphAttention(Router):
 
     def project(self, x: Array) -> GraphFeatures:
         """Receivers, senders and values of ``x [B, S, D]``, each ``[B, S, H, K]``."""
-        batch, nodes, width = x.shape
+        batch, _, width = x.shape
         dtype = self.config.dtype
         flat = x.reshape(-1, width).astype(dtype) @ self.kernel.astype(dtype)
         if self.config.version == "v2":
             flat = flat + self.kernel_bias.astype(dtype)[None]
         parts = [
-            part.reshape(batch, nodes, self.config.heads, -1)
+            split_heads(part, batch, self.config.heads)
             for part in jnp.split(flat, flat.shape[-1] // width, axis=-1)
         ]
         return GraphFeatures(target=parts[-1], source=parts[0], value=parts[0])
@@ -221,11 +220,10 @@ class GraphAttention(Router):
     ) -> Routing:
         """The routing matrix, its null mass, and the norms of the values."""
         weights = self._weights(features, geometry, knobs)
-        norms = jnp.linalg.norm(features.value.astype(jnp.float32), axis=-1)
         return Routing(
             weights=weights,
             null_mass=1.0 - jnp.sum(weights, axis=-1),
-            value_norms=norms.swapaxes(1, 2),
+            value_norms=head_norms(features.value),
         )
 
     def mix(self, features: GraphFeatures, geometry: Geometry, knobs: Knobs) -> Array:

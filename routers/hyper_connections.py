@@ -45,6 +45,7 @@ from routers.base import (
     per_batch,
     per_head,
 )
+from routers.validation import require_at_least
 
 LEAST_STREAMS = 4
 """With fewer, an even share 1/n already passes the hub threshold .3."""
@@ -62,8 +63,7 @@ def stream_geometry(streams: int) -> Geometry:
     Raises:
       ValueError: too few streams to tell a hub from an even share.
     """
-    if streams < LEAST_STREAMS:
-        raise ValueError(f"streams={streams}: at least {LEAST_STREAMS}")
+    require_at_least(LEAST_STREAMS, streams=streams)
     return Geometry(
         distance=1.0 - jnp.eye(streams, dtype=jnp.float32),
         mask=jnp.ones((streams, streams), bool),
@@ -86,8 +86,7 @@ class HyperConnectionsConfig:
     init_scale: float = 0.02
 
     def __post_init__(self) -> None:
-        if self.iterations < 1:
-            raise ValueError(f"iterations={self.iterations}: at least 1")
+        require_at_least(1, iterations=self.iterations)
 
 
 class StreamFeatures(struct.PyTreeNode):
@@ -139,8 +138,7 @@ class HyperConnections(Router):
     def project(self, x: Array) -> StreamFeatures:
         """Z and the streams of ``x [B, n, D]``; n fixes the shape of Z."""
         _, streams, width = x.shape
-        if streams < LEAST_STREAMS:
-            raise ValueError(f"streams={streams}: at least {LEAST_STREAMS}")
+        require_at_least(LEAST_STREAMS, streams=streams)
         normal = nn.initializers.normal(self.config.init_scale)
         content = self.param("content", normal, (streams, streams))[None]
         if self.config.dynamic:

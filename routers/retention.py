@@ -30,7 +30,7 @@ import numpy as np
 from flax import struct
 
 from routers.attention import rotate
-from routers.base import Array, Geometry, Knob, Knobs, Router, Routing
+from routers.base import Array, Geometry, Knob, Knobs, Router, Routing, split_heads
 from routers.decay import require_whole_sequences
 from routers.recurrence import (
     SCALAR_CHUNK,
@@ -40,6 +40,7 @@ from routers.recurrence import (
     read_state,
     signed_routing,
 )
+from routers.validation import head_width, require_at_least, require_positive
 
 EPSILON = 1e-5
 
@@ -63,10 +64,8 @@ class RetentionConfig:
     dtype: Any = jnp.float32
 
     def __post_init__(self) -> None:
-        if self.heads < 1:
-            raise ValueError(f"heads={self.heads}: at least 1")
-        if self.init_scale <= 0:
-            raise ValueError(f"init_scale={self.init_scale}: must be positive")
+        require_at_least(1, heads=self.heads)
+        require_positive(init_scale=self.init_scale)
 
 
 class RetentionFeatures(struct.PyTreeNode):
@@ -101,10 +100,9 @@ class Retention(Router):
     def setup(self) -> None:
         """Declares the two matrices; query, key, value and gate fused into one."""
         width, heads = self.width, self.config.heads
-        if width % heads:
-            raise ValueError(f"heads={heads} does not divide the model width {width}")
-        if self.config.rotary and (width // heads) % 2:
-            raise ValueError(f"rotary needs an even head width, not {width // heads}")
+        channels = head_width(width, heads)
+        if self.config.rotary and channels % 2:
+            raise ValueError(f"rotary needs an even head width, not {channels}")
         normal = nn.initializers.normal(self.config.init_scale)
         parts = 4 if self.config.gated else 3
         self.fused = self.param("fused", normal, (width, parts * width))
@@ -113,10 +111,10 @@ class Retention(Router):
     def project(self, x: Array) -> RetentionFeatures:
         """Queries, keys, values and gate of ``x [B, S, D]``."""
         batch, length, width = x.shape
-        heads, dtype = self.config.heads, self.config.dtype
+        dtype = self.config.dtype
         flat = x.reshape(-1, width).astype(dtype) @ self.fused.astype(dtype)
         query, key, value = (
-            part.reshape(batch, length, heads, width // heads)
+            split_heads(part, batch, self.config.heads)
             for part in jnp.split(flat[:, : 3 * width], 3, axis=-1)
         )
         if self.config.rotary:

@@ -31,11 +31,20 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from routers.base import Array, Geometry, Knob, Knobs, Routing, head_norms
+from routers.base import (
+    Array,
+    Geometry,
+    Knob,
+    Knobs,
+    Routing,
+    head_norms,
+    split_heads,
+)
 from routers.decay import require_whole_sequences
 from routers.recurrence import decay_ramp, shift_tokens
 from routers.rwkv_scan import Sums, empty_state, run_rows
 from routers.segments import SegmentedRouter, scan_segments
+from routers.validation import head_width, require_at_least, require_positive
 
 SEGMENT = 128  # positions whose intermediates the backward pass holds at once
 
@@ -57,10 +66,8 @@ class RWKV4Config:
     dtype: Any = jnp.float32
 
     def __post_init__(self) -> None:
-        if self.heads < 1:
-            raise ValueError(f"heads={self.heads}: at least 1")
-        if self.init_scale <= 0:
-            raise ValueError(f"init_scale={self.init_scale}: must be positive")
+        require_at_least(1, heads=self.heads)
+        require_positive(init_scale=self.init_scale)
 
 
 class RWKV4Features(struct.PyTreeNode):
@@ -155,12 +162,10 @@ class RWKV4(SegmentedRouter):
     def setup(self) -> None:
         """Declares the matrices (key, value, receptance stacked) and the decay."""
         width, heads = self.width, self.config.heads
-        if width % heads:
-            raise ValueError(f"heads={heads} does not divide the model width {width}")
         normal = nn.initializers.normal(self.config.init_scale)
         self.kvr = self.param("kvr", normal, (3, width, width))
         self.out = self.param("out", normal, (width, width))
-        shape = (heads, width // heads)
+        shape = (heads, head_width(width, heads))
         self.time_decay = self.param("time_decay", decay_ramp(-5.0, 3.0), shape)
         self.time_first = self.param("time_first", initial_bonus, shape)
         if self.config.token_shift:
@@ -169,14 +174,13 @@ class RWKV4(SegmentedRouter):
 
     def project(self, x: Array) -> RWKV4Features:
         """Key, value and receptance of ``x [B, S, D]``, each ``[B, S, H, K]``."""
-        batch, length, width = x.shape
+        batch, _, width = x.shape
         dtype, heads = self.config.dtype, self.config.heads
         x, kvr = x.astype(dtype), self.kvr.astype(dtype)
-        shape = (batch, length, heads, width // heads)
         if not self.config.token_shift:
             fused = jnp.moveaxis(kvr, 0, 1).reshape(width, 3 * width)
             parts = jnp.split(x.reshape(-1, width) @ fused, 3, axis=-1)
-            return RWKV4Features(*(part.reshape(shape) for part in parts))
+            return RWKV4Features(*(split_heads(part, batch, heads) for part in parts))
         # x mixed with the position before it, three times; written as one difference
         # and three products, and no [3, B, T, D]: both cost time and memory.
         change = shift_tokens(x) - x
@@ -184,7 +188,7 @@ class RWKV4(SegmentedRouter):
             (x + change * (1 - present).astype(dtype)).reshape(-1, width) @ matrix
             for present, matrix in zip(self.time_mix, kvr, strict=True)
         ]
-        return RWKV4Features(*(part.reshape(shape) for part in parts))
+        return RWKV4Features(*(split_heads(part, batch, heads) for part in parts))
 
     def route(
         self, features: RWKV4Features, geometry: Geometry, knobs: Knobs

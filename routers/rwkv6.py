@@ -33,7 +33,7 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from routers.base import Array, Geometry, Knob, Knobs, Router, Routing
+from routers.base import Array, Geometry, Knob, Knobs, Router, Routing, split_heads
 from routers.decay import require_whole_sequences
 from routers.recurrence import (
     content_factor,
@@ -45,6 +45,7 @@ from routers.recurrence import (
     shift_tokens,
     signed_routing,
 )
+from routers.validation import head_width, require_at_least, require_positive
 
 EPSILON = 64e-5  # of the published norm: the state is larger than a score's scale
 
@@ -68,10 +69,8 @@ class RWKV6Config:
     dtype: Any = jnp.float32
 
     def __post_init__(self) -> None:
-        if self.heads < 1 or self.rank < 1:
-            raise ValueError(f"heads={self.heads}, rank={self.rank}: at least 1")
-        if self.init_scale <= 0:
-            raise ValueError(f"init_scale={self.init_scale}: must be positive")
+        require_at_least(1, heads=self.heads, rank=self.rank)
+        require_positive(init_scale=self.init_scale)
 
 
 class RWKV6Features(struct.PyTreeNode):
@@ -106,11 +105,9 @@ class RWKV6(Router):
     def setup(self) -> None:
         """Declares the matrices; all that read the input are fused into one."""
         width, heads, rank = self.width, self.config.heads, self.config.rank
-        if width % heads:
-            raise ValueError(f"heads={heads} does not divide the model width {width}")
         normal = nn.initializers.normal(self.config.init_scale)
         constant, ramp = nn.initializers.constant, decay_ramp(-6.0, -1.0)
-        shape = (heads, width // heads)
+        shape = (heads, head_width(width, heads))
         self.fused = self.param("fused", normal, (width, 4 * width + rank))
         self.decay = self.param("decay", normal, (rank, width))
         self.decay_bias = self.param("decay_bias", ramp, (1, width))
@@ -135,7 +132,7 @@ class RWKV6(Router):
         rates = (low @ self.decay.astype(dtype)).astype(jnp.float32) + self.decay_bias
         receptance, key, value, gate = jnp.split(parts, 4, axis=-1)
         receptance, key, value, log_decay = (
-            part.reshape(batch, length, heads, width // heads)
+            split_heads(part, batch, heads)
             for part in (receptance, key, value, -jnp.exp(rates))
         )
         gate = gate.reshape(batch, length, width)

@@ -30,7 +30,15 @@ import jax.numpy as jnp
 from flax import struct
 
 from routers import state_space
-from routers.base import Array, Geometry, Knob, Knobs, Routing, head_norms
+from routers.base import (
+    Array,
+    Geometry,
+    Knob,
+    Knobs,
+    Routing,
+    head_norms,
+    split_heads,
+)
 from routers.decay import require_whole_sequences
 from routers.scaling import by_channel
 from routers.segments import SegmentedRouter
@@ -42,6 +50,7 @@ from routers.selective_scan import (
     selective_scan,
 )
 from routers.state_space import blend
+from routers.validation import head_width, require_at_least
 
 SEGMENT = 32  # positions whose every state the backward pass holds at once
 
@@ -71,11 +80,14 @@ class SelectiveSSMConfig:
     dtype: Any = jnp.float32
 
     def __post_init__(self) -> None:
-        for name in ("expand", "state", "conv", "groups"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name}={getattr(self, name)}: at least 1")
-        if self.step_rank < 0:
-            raise ValueError(f"step_rank={self.step_rank}: at least 0")
+        require_at_least(
+            1,
+            expand=self.expand,
+            state=self.state,
+            conv=self.conv,
+            groups=self.groups,
+        )
+        require_at_least(0, step_rank=self.step_rank)
 
 
 class SelectiveFeatures(struct.PyTreeNode):
@@ -108,9 +120,8 @@ class SelectiveSSM(SegmentedRouter):
     def setup(self) -> None:
         """Declares the weights; input and gate fused, Delta, B and C fused."""
         config = self.config
-        inner, state, groups = config.expand * self.width, config.state, config.groups
-        if inner % groups:
-            raise ValueError(f"groups={groups} does not divide {inner} inner channels")
+        inner, state = config.expand * self.width, config.state
+        head_width(inner, config.groups, "groups", "the inner width")
         rank = config.step_rank or -(-self.width // 16)
         normal = nn.initializers.normal(config.init_scale)
         parts = 2 if config.gated else 1
@@ -142,11 +153,11 @@ class SelectiveSSM(SegmentedRouter):
         rank = self.step_up.shape[0]
         low, write, read = jnp.split(selected, [rank, rank + state], axis=-1)
         step = (low @ self.step_up.astype(dtype)).astype(jnp.float32)
-        grouped = (batch, length, config.groups, inner // config.groups)
+        step = jax.nn.softplus(step + self.step_bias)
         return SelectiveFeatures(
-            value=value.reshape(grouped),
+            value=split_heads(value, batch, config.groups),
             gate=gate.reshape(batch, length, inner) if config.gated else None,
-            step=jax.nn.softplus(step + self.step_bias).reshape(grouped),
+            step=split_heads(step, batch, config.groups),
             write=write.reshape(batch, length, state),
             read=read.reshape(batch, length, state),
         )

@@ -33,6 +33,7 @@ from routers.base import Array, Geometry, Knob, Knobs, Router, Routing, head_nor
 from routers.decay import require_whole_sequences, signed_shares
 from routers.ssd_scan import SSDFactors, ssd_matrix, ssd_scan
 from routers.state_space import blend
+from routers.validation import head_width, require_at_least
 
 EPSILON = 1e-5
 
@@ -62,14 +63,20 @@ class SSDConfig:
     dtype: Any = jnp.float32
 
     def __post_init__(self) -> None:
-        for name in ("expand", "state", "conv", "heads", "groups"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name}={getattr(self, name)}: at least 1")
-        if self.heads % self.groups:
-            raise ValueError(f"groups={self.groups} does not divide {self.heads} heads")
+        require_at_least(
+            1,
+            expand=self.expand,
+            state=self.state,
+            conv=self.conv,
+            heads=self.heads,
+            groups=self.groups,
+        )
+        head_width(self.heads, self.groups, "groups", "the number of heads")
         low, high = self.step_limit
         if not 0 <= low <= high:
-            raise ValueError(f"step_limit={self.step_limit}: wants 0 <= low <= high")
+            raise ValueError(
+                f"step_limit={self.step_limit}: must satisfy 0 <= low <= high"
+            )
 
 
 class SSDFeatures(struct.PyTreeNode):
@@ -102,8 +109,7 @@ class SSD(Router):
         """Declares the weights; gate, x, B, C and Delta come from one matrix."""
         config = self.config
         inner, heads = config.expand * self.width, config.heads
-        if inner % heads:
-            raise ValueError(f"heads={heads} does not divide {inner} inner channels")
+        head_width(inner, heads, whole="the inner width")
         normal = nn.initializers.normal(config.init_scale)
         zeros, ones = nn.initializers.zeros, nn.initializers.ones
         convolved = inner + 2 * config.groups * config.state

@@ -171,7 +171,7 @@ def test_without_the_norm_term_unequal_keys_break_the_identity() -> None:
 @pytest.mark.parametrize(
     ("config", "message"),
     [
-        ({"heads": 5}, "heads=5 does not divide the model width 12"),
+        ({"heads": 5}, "heads=5: must divide the model width 12"),
         ({"heads": 4, "rotary": True}, "even head width"),
     ],
 )
