@@ -42,7 +42,7 @@ from routers.base import (
 )
 from routers.decay import require_whole_sequences
 from routers.recurrence import decay_ramp, shift_tokens
-from routers.rwkv_scan import Sums, empty_state, run_rows
+from routers.rwkv_scan import PastSums, no_sums, run_rows
 from routers.segments import SegmentedRouter, scan_segments
 from routers.validation import head_width, require_at_least, require_positive
 
@@ -91,7 +91,7 @@ def weighted_means(key: Array, value: Array, bonus: Array, decay: Array) -> Arra
     Key and value are ``[B, T, H, K]``, bonus and decay, with the brake in it,
     ``[H, K]``.
     """
-    state = empty_state(key.shape[0], bonus.size)
+    state = no_sums(key.shape[0], bonus.size)
     if key.shape[1] <= SEGMENT:
         return continued_means(key, value, bonus, decay, state)[0]
 
@@ -104,8 +104,8 @@ def weighted_means(key: Array, value: Array, bonus: Array, decay: Array) -> Arra
 
 
 def continued_means(
-    key: Array, value: Array, bonus: Array, decay: Array, state: Sums
-) -> tuple[Array, Sums]:
+    key: Array, value: Array, bonus: Array, decay: Array, state: PastSums
+) -> tuple[Array, PastSums]:
     """`weighted_means` from a state on, and the state after it; see `run_rows`."""
     batch, length, *grouped = key.shape
     shape = (batch, length, math.prod(grouped))
@@ -208,13 +208,13 @@ class RWKV4(SegmentedRouter):
         """One position, for the token shift."""
         return 1
 
-    def initial_state(self, batch: int) -> Sums:
-        """Sums over no source."""
-        return empty_state(batch, self.width)
+    def initial_state(self, batch: int) -> PastSums:
+        """PastSums over no source."""
+        return no_sums(batch, self.width)
 
     def continue_mix(
-        self, features: RWKV4Features, state: Sums, knobs: Knobs
-    ) -> tuple[Array, Sums]:
+        self, features: RWKV4Features, state: PastSums, knobs: Knobs
+    ) -> tuple[Array, PastSums]:
         """``y [B, T, D]`` by the recurrence from a state on, and the state after it."""
         means, state = continued_means(*self._scan_inputs(features, knobs), state)
         return self._read(means, features.receptance), state

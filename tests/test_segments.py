@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from routers.base import Router, causal_geometry, neutral_knobs
 from routers.rwkv import RWKV4, RWKV4Config, continued_means, through_matrices
-from routers.rwkv_scan import ROW, empty_state
+from routers.rwkv_scan import ROW, no_sums
 from routers.segments import scan_segments
 from routers.selective_ssm import SelectiveSSM, SelectiveSSMConfig
 from sweeps.plain_scan import PLAIN
@@ -104,7 +104,7 @@ def test_segments_equal_a_scan(length: int, segment: int) -> None:
 @jax.jit
 @functools.partial(jax.value_and_grad, argnums=(0, 1, 2, 3))
 def by_rows(key: Any, value: Any, bonus: Any, decay: Any) -> Any:
-    means = continued_means(key, value, bonus, decay, empty_state(2, 6))[0]
+    means = continued_means(key, value, bonus, decay, no_sums(2, 6))[0]
     return jnp.sum(jnp.sin(means))
 
 
@@ -138,7 +138,7 @@ def test_a_state_continues_a_sequence(cut: int) -> None:
     keys = jax.random.split(jax.random.key(1), 4)
     key, value = (jax.random.normal(k, (2, 6 * ROW, 1, 3)) for k in keys[:2])
     bonus, decay = (jnp.exp(jax.random.normal(k, (1, 3))) for k in keys[2:])
-    start = empty_state(2, 3)
+    start = no_sums(2, 3)
 
     def whole(*inputs: Any) -> Any:
         return jnp.sum(jnp.sin(continued_means(*inputs, start)[0]))
