@@ -41,6 +41,7 @@ from routers.base import (
     per_head,
     split_heads,
 )
+from routers.reframing import norm_aware
 from routers.softmax import masked_softmax
 from routers.validation import head_width, require_at_least, require_choice
 
@@ -116,12 +117,6 @@ def normalize_keys(key: Array, strength: Array) -> Array:
     heads = (1,) * (key.ndim - 2) + (-1, 1)
     exponent = -0.5 * jnp.reshape(strength, heads)
     return key * jnp.exp(exponent * jnp.log(mean_square))
-
-
-def norm_aware(score: Array, strength: Array, key: Array) -> Array:
-    """Takes ``strength |k|^2 / 2`` from the scores ``[B, H, T, S]`` of every key."""
-    square = jnp.einsum("bshk,bshk->bhs", key, key)[:, :, None, :]
-    return score - 0.5 * per_head(strength) * square
 
 
 def where_used(

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from routers import Attention, AttentionConfig, causal_geometry, neutral_knobs
 from routers.attention import distance_slopes, rotate
-from routers.reframing import distance_routing, dot_product_routing
+from routers.reframing import norm_aware
 from routers.softmax import masked_softmax
 
 WIDTH, LENGTH, BATCH = 12, 9, 2
@@ -136,6 +136,22 @@ def test_null_sink_survives_very_negative_logits() -> None:
     plain = masked_softmax(logits, mask, knob)
     np.testing.assert_allclose(plain, np.full((1, 1, 1, 3), 1 / 3), rtol=1e-6)
     assert float(masked_softmax(logits, mask, knob + 1).sum()) == 0
+
+
+def dot_product_routing(
+    query: jax.Array, key: jax.Array, temperature: float, strength: float
+) -> jax.Array:
+    """Softmax of the scores that the knob ``norm_awareness`` changes, ``[T, S]``."""
+    score = (query @ key.T)[None, None]
+    score = norm_aware(score, jnp.float32(strength), key[None, :, None])
+    return jax.nn.softmax(score[0, 0] / temperature, axis=-1)
+
+
+def distance_routing(query: jax.Array, key: jax.Array, temperature: float) -> jax.Array:
+    """``softmax_j(-|q - k_j|^2 / 2 tau)``, the Boltzmann distribution, ``[T, S]``."""
+    difference = query[:, None, :] - key[None, :, :]
+    energy = jnp.sum(difference**2, axis=-1) / 2
+    return jax.nn.softmax(-energy / temperature, axis=-1)
 
 
 @settings(max_examples=50, deadline=None)
