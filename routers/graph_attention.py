@@ -5,22 +5,24 @@
     A_ij = softmax_{j in N(i) or j = i}(c s_ij - beta b_ij)
 
 Node i receives from j. The brake ``beta`` multiplies the hop distance ``b_ij``.
-Limits: at 0 pure content over the mask, which is the published layer (the brake is
-ours to add, so its neutral value is 0); as it grows the matrix tends to the
-identity. The mask includes every node itself. On a CPU, training follows the
-geometry's list of edges where it has one: its cost grows with E instead of T x S.
+Limits: at 0 the routing is pure content over the mask, which is the published layer
+(the brake is our addition, so its neutral value is 0); as the brake grows the matrix
+tends to the identity. The mask lets every node read itself. On a CPU, training follows
+the geometry's list of edges where there is one, so that its cost grows with E instead
+of T x S.
 
 v1 is *static*: over one set of sources the ranking of ``s_ij`` in j is the same for
-every i, so it is hub-prone by construction; look at v2 beside it.
+every i. It is therefore prone to hubs by construction and should be compared with v2.
 
 Neither score is a product of a query with a key, so ``norm_awareness`` and
-``key_normalization`` have nothing to act on and are not declared, and the routing
-reports no key norms: source features are the values, whose norms it does report.
+``key_normalization`` have nothing to act on and are not declared. The routing reports
+no key norms: the source features are the values, whose norms it does report.
 
 Heads are concatenated and get a bias, without an output projection, as in PyTorch
-Geometric with ``concat=True``. There v2 also adds a bias to both projections; so do
-we, because the null source makes them differ from the bias of the output. Dropout
-and edge features are left out; all matrices start normal, not Glorot.
+Geometric with ``concat=True``. There, v2 also adds a bias to both projections. It is
+kept here because the null source makes its effect differ from that of the output bias.
+Dropout and edge features are left out, and all matrices are drawn from a normal
+distribution instead of Glorot's.
 
 References: Velickovic et al. 2018 (arXiv 1710.10903); Brody et al. 2022, GATv2
 (arXiv 2105.14491); conventions as in PyTorch Geometric's code.
@@ -56,10 +58,10 @@ from routers.validation import head_width, require_at_least, require_choice
 
 VERSIONS = ("v1", "v2")
 BLOCK = 1 << 20
-"""Most elements of one block of the ``[T, B, S, H, K]`` tensor inside v2's score.
+"""Largest number of elements in a block of v2's tensor ``[T, B, S, H, K]``.
 
-On 900 nodes and 32 channels a gradient took .12 s and 15 MB in such blocks, .65 s and
-220 MB at once: a block should fit the cache."""
+On 900 nodes and 32 channels a gradient took .12 s and 15 MB in such blocks, and .65 s
+and 220 MB all at once: a block should fit into the cache."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,10 +70,10 @@ class GraphAttentionConfig:
 
     Attributes:
       version: ``"v1"`` (GAT) or ``"v2"`` (GATv2).
-      heads: H; must divide the model width.
-      negative_slope: of the LeakyReLU.
-      init_scale: standard deviation of every weight matrix and score vector.
-      dtype: of the matrix products; scores and softmax are always float32.
+      heads: Number of heads H; must divide the model width.
+      negative_slope: Slope of the LeakyReLU below 0.
+      init_scale: Standard deviation of every initial weight matrix and score vector.
+      dtype: Type of the matrix products; scores and softmax are always float32.
     """
 
     version: str = "v1"
@@ -89,9 +91,9 @@ class GraphFeatures(struct.PyTreeNode):
     """Projected nodes, each ``[B, S, H, K]``; in v1 all three are the same.
 
     Attributes:
-      target: a node as receiver, in the score.
-      source: a node as sender, in the score.
-      value: what a node sends.
+      target: Features of a node as receiver, in the score.
+      source: Features of a node as sender, in the score.
+      value: Features that a node sends.
     """
 
     target: Array
@@ -105,13 +107,13 @@ def static_scores(
     """GAT's score ``LeakyReLU(a_t . t_i + a_s . s_j)``.
 
     Args:
-      target: ``[B, T, H, K]``.
-      source: ``[B, S, H, K]``.
-      vectors: ``a_t`` and ``a_s``, ``[2, H, K]``.
-      negative_slope: of the LeakyReLU.
+      target: Receivers ``t_i``, ``[B, T, H, K]``.
+      source: Senders ``s_j``, ``[B, S, H, K]``.
+      vectors: Score vectors ``a_t`` and ``a_s``, ``[2, H, K]``.
+      negative_slope: Slope of the LeakyReLU below 0.
 
     Returns:
-      float32 ``[B, H, T, S]``.
+      Scores, float32 ``[B, H, T, S]``.
     """
     received, sent = _static_terms(target, source, vectors)
     pairs = received.mT[..., :, None] + sent.mT[..., None, :]
@@ -133,19 +135,20 @@ def dynamic_scores(
 ) -> Array:
     """GATv2's score ``a . LeakyReLU(t_i + s_j)``, in blocks of queries.
 
-    The sum inside the LeakyReLU needs every (i, j, channel), 400 MB for 1,800 nodes
-    and 32 channels. Queries are taken a block at a time and each is recomputed in
-    the backward pass, so neither direction holds more than one block.
+    The sum inside the LeakyReLU exists for every (i, j, channel), which is 400 MB for
+    1,800 nodes and 32 channels. Queries are therefore processed in blocks, and each
+    block is computed again in the backward pass, so that neither direction holds more
+    than one block.
 
     Args:
-      target: ``[B, T, H, K]``.
-      source: ``[B, S, H, K]``.
-      vector: ``[H, K]``.
-      negative_slope: of the LeakyReLU.
-      block: most elements held at once; at least one query is taken.
+      target: Receivers ``t_i``, ``[B, T, H, K]``.
+      source: Senders ``s_j``, ``[B, S, H, K]``.
+      vector: Score vector a, ``[H, K]``.
+      negative_slope: Slope of the LeakyReLU below 0.
+      block: Largest number of elements held at once. A block has at least one query.
 
     Returns:
-      float32 ``[B, H, T, S]``.
+      Scores, float32 ``[B, H, T, S]``.
     """
     target, source = target.astype(jnp.float32), source.astype(jnp.float32)
 
@@ -175,13 +178,19 @@ class GraphAttention(Router):
         "value": "value",
     }
     knobs: ClassVar[Mapping[str, Knob]] = {
-        "brake": Knob(0.0, 0.0, math.inf, "hop penalty; 0 content, inf identity"),
-        "content": Knob(1.0, 0.0, math.inf, "scale of the score; 0 leaves the brake"),
-        "null_sink": Knob(0.0, 0.0, math.inf, "weight of a null source; 1 off-by-one"),
+        "brake": Knob(
+            0.0, 0.0, math.inf, "hop penalty; at 0 pure content, at inf the identity"
+        ),
+        "content": Knob(
+            1.0, 0.0, math.inf, "scale of the score; at 0 only the brake is left"
+        ),
+        "null_sink": Knob(
+            0.0, 0.0, math.inf, "weight of a null source; at 1 softmax-off-by-one"
+        ),
     }
 
     def setup(self) -> None:
-        """Declares projections (v2: sources, then targets), score and bias."""
+        """Declares projections (in v2 sources, then targets), score and bias."""
         width, config = self.width, self.config
         heads = config.heads
         normal = nn.initializers.normal(config.init_scale)
@@ -227,10 +236,10 @@ class GraphAttention(Router):
         )
 
     def mix(self, features: GraphFeatures, geometry: Geometry, knobs: Knobs) -> Array:
-        """``y [B, T, D]``, along the edges if they are listed; else by the matrix."""
+        """``y [B, T, D]``, along the edges if they are listed, else by the matrix."""
         if geometry.edges is None:
             return self._by_matrix(features, geometry, knobs)
-        # `onset plan`: on a TPU the list would take 15 times as long (600 digits).
+        # On a TPU the list would take 15 times as long (600 digits, by `onset plan`).
         return jax.lax.platform_dependent(
             *(features, geometry, knobs), cpu=self._along_edges, default=self._by_matrix
         )

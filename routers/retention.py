@@ -4,18 +4,19 @@
     y_i  = (norm_h(sum_j A_ij v_j) * swish(x_i W_g)) W_out
 
 The brake ``beta`` multiplies the log-decay ``log gamma_h`` per elapsed step. Limits: at
-0 undamped linear attention, free of position only without ``rotary``; as it grows the
-diagonal ``q_i . k_i`` is left, of either sign. Neutral: 1, the published decay.
+0 the router is undamped linear attention, which is free of position only without
+``rotary``; as the brake grows only the diagonal ``q_i . k_i`` is left, which may have
+either sign. Neutral: 1, the published decay.
 
 ``content`` interpolates both factors, after rotation, ``q -> c q + (1 - c) K^(-1/4)``
-and likewise k, so that at 0 the score is 1 for every pair and the decay is alone.
+and likewise k, so that at 0 the score is 1 for every pair and only the decay is left.
 
-Routing is signed: see `routers.recurrence` for what is reported.
+The routing is signed; `routers.recurrence` explains what is reported.
 
-Reference: Sun et al. 2023 (arXiv 2307.08621), recurrent form. Differs from it in
-values as wide as keys, in a norm without learned scale, in omitting the row
-normalisation of the parallel form (the norm of each head absorbs it up to epsilon),
-and in rotating as RoPE does, half-split, with ``rotary`` off unless asked for.
+Reference: Sun et al. 2023 (arXiv 2307.08621), recurrent form. It differs from the paper
+in four ways: values are as wide as keys, the norm has no learned scale, the row
+normalisation of the parallel form is omitted (the norm of each head absorbs it up to
+epsilon), and ``rotary``, off by default, rotates as RoPE does, half-split.
 """
 
 import dataclasses
@@ -50,11 +51,13 @@ class RetentionConfig:
     """Static settings of `Retention`.
 
     Attributes:
-      heads: H; must divide the model width.
-      rotary: rotate queries and keys by position; needs an even head width.
-      gated: multiply the normalised read-out by a swish gate of the input.
-      init_scale: standard deviation of every weight matrix.
-      dtype: of the matrix products; the state is always float32.
+      heads: Number of heads H; must divide the model width.
+      rotary: Whether queries and keys are rotated by position, which needs an even
+        head width.
+      gated: Whether the normalised read-out is multiplied by a swish gate of the
+        input.
+      init_scale: Standard deviation of every initial weight matrix.
+      dtype: Type of the matrix products; the state is always float32.
     """
 
     heads: int = 1
@@ -93,16 +96,26 @@ class Retention(Router):
         "key": "key",
     }
     knobs: ClassVar[Mapping[str, Knob]] = {
-        "brake": Knob(1.0, 0.0, math.inf, "log-decay; 0 undamped, inf the diagonal"),
-        "content": Knob(1.0, 0.0, 1.0, "factors of the score; 0 leaves the decay"),
+        "brake": Knob(
+            1.0,
+            0.0,
+            math.inf,
+            "scale of the log-decay; at 0 undamped, at inf the diagonal",
+        ),
+        "content": Knob(
+            1.0,
+            0.0,
+            1.0,
+            "weight of the input in the score; at 0 only the decay is left",
+        ),
     }
 
     def setup(self) -> None:
-        """Declares the two matrices; query, key, value and gate fused into one."""
+        """Declares the two matrices; query, key, value and gate are fused into one."""
         width, heads = self.width, self.config.heads
         channels = head_width(width, heads)
         if self.config.rotary and channels % 2:
-            raise ValueError(f"rotary needs an even head width, not {channels}")
+            raise ValueError(f"rotary=True: needs an even head width, not {channels}")
         normal = nn.initializers.normal(self.config.init_scale)
         parts = 4 if self.config.gated else 3
         self.fused = self.param("fused", normal, (width, parts * width))
@@ -157,7 +170,7 @@ class Retention(Router):
     def _factors(
         self, features: RetentionFeatures, knobs: Knobs
     ) -> tuple[Array, Array]:
-        """Query, with the score's scale, and key."""
+        """Query with the score's scale, and key."""
         width = features.key.shape[-1]
         query, key = (
             content_factor(x, knobs["content"], width**-0.25)

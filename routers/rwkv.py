@@ -4,21 +4,21 @@
                      c (u + k_i)                     for j = i      (per channel)
     y_i  = (sigmoid(r_i) * sum_j A_ij v_j) W_out
 
-The brake ``beta`` multiplies the decay ``e^w`` per elapsed step: the same as ``w + log
-beta``. Limits: at 0 a softmax over all of the past, in content alone; as it grows only
-``{i, i - 1}`` keep mass, since the first step back is free of decay (``reach`` 1), and
-rows sum to 1 throughout. Neutral: 1, the published router.
+The brake ``beta`` multiplies the decay ``e^w`` per elapsed step, which is the same as
+``w + log beta``. Limits: at 0 the router is a softmax over all of the past, by content
+only; as the brake grows only ``{i, i - 1}`` keep mass, since the first step back does
+not decay (``reach`` 1). Rows always sum to 1. Neutral: 1, the published router.
 
-``content`` multiplies the keys *and* the bonus ``u``, a log-weight without position:
-with content 0 the bonus is dropped too. A key is one number in each channel, so there
-are no key norms to report and key normalisation does not apply.
+``content`` multiplies the keys *and* the bonus ``u``, which is a log-weight without
+position, so at content 0 the bonus vanishes too. A key is one number per channel, so
+there are no key norms to report and key normalisation does not apply.
 
-The routing averages, after the softmax, the channels of each of H groups: ``heads``
-only groups what is reported and which channels a knob ``[H]`` reaches.
+The routing averages the channels of each of H groups after the softmax. ``heads``
+determines only these groups, and which channels a knob ``[H]`` acts on.
 
-Reference: Peng et al. 2023 (arXiv 2305.13048). Differs from it in initial values: one
-normal distribution for the matrices, the token shift even, ``w`` as published for the
-first layer at every depth.
+Reference: Peng et al. 2023 (arXiv 2305.13048). It differs from the paper in its initial
+values: one normal distribution for all matrices, a token shift of one half everywhere,
+and at every depth the ``w`` that is published for the first layer.
 """
 
 import dataclasses
@@ -46,7 +46,8 @@ from routers.rwkv_scan import PastSums, no_sums, run_rows
 from routers.segments import SegmentedRouter, scan_segments
 from routers.validation import head_width, require_at_least, require_positive
 
-SEGMENT = 128  # positions whose intermediates the backward pass holds at once
+SEGMENT = 128
+"""Number of positions whose intermediates the backward pass holds at once."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,10 +55,11 @@ class RWKV4Config:
     """Static settings of `RWKV4`.
 
     Attributes:
-      heads: H, groups of channels; must divide the model width.
-      token_shift: mix each position with the one before it, ahead of the projections.
-      init_scale: standard deviation of every weight matrix.
-      dtype: of the matrix products; the recurrence is always float32.
+      heads: Number of groups of channels H; must divide the model width.
+      token_shift: Whether each position is mixed with the one before it, ahead of the
+        projections.
+      init_scale: Standard deviation of every initial weight matrix.
+      dtype: Type of the matrix products; the recurrence is always float32.
     """
 
     heads: int = 1
@@ -79,7 +81,7 @@ class RWKV4Features(struct.PyTreeNode):
 
 
 def initial_bonus(_: Array, shape: tuple[int, ...]) -> Array:
-    """``u``: log 0.3, in a zigzag that keeps neighbouring channels apart."""
+    """The bonus ``u``: log 0.3 plus a zigzag that separates neighbouring channels."""
     zigzag = (jnp.arange(math.prod(shape)) + 1) % 3 - 1.0
     return (math.log(0.3) + 0.5 * zigzag).reshape(shape)
 
@@ -106,7 +108,7 @@ def weighted_means(key: Array, value: Array, bonus: Array, decay: Array) -> Arra
 def continued_means(
     key: Array, value: Array, bonus: Array, decay: Array, state: PastSums
 ) -> tuple[Array, PastSums]:
-    """`weighted_means` from a state on, and the state after it; see `run_rows`."""
+    """`weighted_means` after a state, and the state at the end; see `run_rows`."""
     batch, length, *grouped = key.shape
     shape = (batch, length, math.prod(grouped))
     key, value = key.reshape(shape), value.reshape(shape)
@@ -120,7 +122,7 @@ def through_matrices(
 ) -> tuple[Array, Array]:
     """Weights averaged over channels ``[B, H, T, S]`` and `weighted_means` by matrix.
 
-    One channel of every head at a time; arguments as in `weighted_means`.
+    Channels are processed one at a time; arguments as in `weighted_means`.
     """
     batch, length, heads, channels = key.shape
     position = jnp.arange(length)
@@ -155,8 +157,15 @@ class RWKV4(SegmentedRouter):
         "channel_key": "key",
     }
     knobs: ClassVar[Mapping[str, Knob]] = {
-        "brake": Knob(1.0, 0.0, math.inf, "decay rate; 0 content, inf {i, i - 1}"),
-        "content": Knob(1.0, 0.0, math.inf, "scale of keys and bonus; 0 none"),
+        "brake": Knob(
+            1.0,
+            0.0,
+            math.inf,
+            "scale of the decay; at 0 pure content, at inf {i, i - 1}",
+        ),
+        "content": Knob(
+            1.0, 0.0, math.inf, "scale of keys and bonus; at 0 only the decay is left"
+        ),
     }
 
     def setup(self) -> None:
@@ -181,8 +190,8 @@ class RWKV4(SegmentedRouter):
             fused = jnp.moveaxis(kvr, 0, 1).reshape(width, 3 * width)
             parts = jnp.split(x.reshape(-1, width) @ fused, 3, axis=-1)
             return RWKV4Features(*(split_heads(part, batch, heads) for part in parts))
-        # x mixed with the position before it, three times; written as one difference
-        # and three products, and no [3, B, T, D]: both cost time and memory.
+        # x is mixed with the position before it three times. One difference and three
+        # products take less time and memory than an array [3, B, T, D].
         change = shift_tokens(x) - x
         parts = [
             (x + change * (1 - present).astype(dtype)).reshape(-1, width) @ matrix
@@ -209,13 +218,13 @@ class RWKV4(SegmentedRouter):
         return 1
 
     def initial_state(self, batch: int) -> PastSums:
-        """PastSums over no source."""
+        """The sums before any source, each ``[B, D]``."""
         return no_sums(batch, self.width)
 
     def continue_mix(
         self, features: RWKV4Features, state: PastSums, knobs: Knobs
     ) -> tuple[Array, PastSums]:
-        """``y [B, T, D]`` by the recurrence from a state on, and the state after it."""
+        """``y [B, T, D]`` by the recurrence after a state, and the state at the end."""
         means, state = continued_means(*self._scan_inputs(features, knobs), state)
         return self._read(means, features.receptance), state
 

@@ -5,22 +5,24 @@
     w_m  = exp(-exp(w_0 + tanh(x_m W_1) W_2))              (per channel)
     y_i  = (norm_h(sum_j A_ij v_j) * swish(x_i W_g)) W_out
 
-The brake ``beta`` multiplies the log-decay. The product ends one step before the query,
-so the limits are: at 0 undamped linear attention with a bonus; as it grows ``{i, i -
-1}`` are left (``reach`` 1), of either sign. Neutral: 1, the published router.
+The brake ``beta`` multiplies the log-decay. Limits: at 0 the router is undamped linear
+attention with a bonus. Since the product ends one step before the query, ``{i, i - 1}``
+are left as the brake grows (``reach`` 1), with either sign. Neutral: 1, the published
+router.
 
 ``content`` interpolates both factors, ``r -> c r + (1 - c) K^(-1/2)`` and likewise k,
 and the bonus ``u -> c u + (1 - c)``, so that at 0 the product is 1 for every pair and
-the decay is alone. The product is not scaled by ``1 / sqrt(K)``.
+only the decay is left. The product is not scaled by ``1 / sqrt(K)``.
 
-``selectivity`` interpolates only the log-decay to a learned constant per channel:
-receptance and keys stay functions of the input.
+``selectivity`` interpolates only the log-decay, to a learned constant per channel.
+Receptance and keys stay functions of the input.
 
-Routing is signed: see `routers.recurrence` for what is reported.
+The routing is signed; `routers.recurrence` explains what is reported.
 
-Reference: Peng et al. 2024 (arXiv 2404.05892). Differs from it in a token shift of
-learned constants (as in RWKV-5; there it depends on the input too), one for all
-projections, and in one normal distribution for the initial values of the matrices.
+Reference: Peng et al. 2024 (arXiv 2404.05892). It differs from the paper in two ways.
+The token shift consists of learned constants, one set for all projections, as in RWKV-5
+(in the paper it also depends on the input), and all matrices are initialised from one
+normal distribution.
 """
 
 import dataclasses
@@ -47,7 +49,7 @@ from routers.recurrence import (
 )
 from routers.validation import head_width, require_at_least, require_positive
 
-EPSILON = 64e-5  # of the published norm: the state is larger than a score's scale
+EPSILON = 64e-5  # as in the published norm: the state is larger than a score's scale
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,11 +57,12 @@ class RWKV6Config:
     """Static settings of `RWKV6`.
 
     Attributes:
-      heads: H; must divide the model width.
-      rank: of the projection to the decay.
-      token_shift: mix each position with the one before it, ahead of the projections.
-      init_scale: standard deviation of every weight matrix.
-      dtype: of the matrix products; log-decays and state are always float32.
+      heads: Number of heads H; must divide the model width.
+      rank: Rank of the projection to the decay.
+      token_shift: Whether each position is mixed with the one before it, ahead of the
+        projections.
+      init_scale: Standard deviation of every initial weight matrix.
+      dtype: Type of the matrix products; log-decays and state are always float32.
     """
 
     heads: int = 1
@@ -96,10 +99,20 @@ class RWKV6(Router):
     }
     knobs: ClassVar[Mapping[str, Knob]] = {
         "brake": Knob(
-            1.0, 0.0, math.inf, "log-decay; 0 undamped, inf {i, i - 1} alone"
+            1.0,
+            0.0,
+            math.inf,
+            "scale of the log-decay; at 0 undamped, at inf only {i, i - 1}",
         ),
-        "content": Knob(1.0, 0.0, 1.0, "factors and bonus; 0 leaves the decay"),
-        "selectivity": Knob(1.0, 0.0, 1.0, "decay by input; 0 a learned constant"),
+        "content": Knob(
+            1.0,
+            0.0,
+            1.0,
+            "weight of the input in factors and bonus; at 0 only the decay is left",
+        ),
+        "selectivity": Knob(
+            1.0, 0.0, 1.0, "weight of the input in the decay; at 0 a learned constant"
+        ),
     }
 
     def setup(self) -> None:

@@ -3,18 +3,19 @@
     y_i = sum_j A_ij v_j,    A_ij = exp(l_ij - L_i),    L_i = log sum_j exp(l_ij)
     l_ij = k_j - w (i - 1 - j)  for j < i,    u + k_i  for j = i       (per channel)
 
-A sequence is folded into rows of `ROW` positions. Rows are summed each by itself, what
-enters a row is gathered by doubling, and then all rows advance together: the plain
-recurrence, in a few steps of wide vectors in place of T narrow ones.
+A sequence is folded into rows of `ROW` positions. Each row is summed by itself, the
+sums that enter each row are gathered by doubling, and then all rows advance together.
+This is the plain recurrence in a few steps of wide vectors instead of T steps of narrow
+ones.
 
-The gradient is a recurrence of its own, backwards in time, over y and L alone::
+The gradient is a recurrence of its own, backwards in time, that needs only y and L::
 
     dv_j = A_jj g_j + e^{k_j} a_j,     a_j = sum_{i>j} e^{-w (i - 1 - j) - L_i} g_i
     dk_j = A_jj g_j (v_j - y_j) + e^{k_j} (v_j a_j - b_j),         b_j: g_i y_i for g_i
     dw   = -sum_j e^{k_j} (v_j a'_j - b'_j),     a', b': with (i - 1 - j) in the sum
 
-No state of the forward pass is stored or computed again. Sums are held relative to
-their greatest log-weight; the factor, at most 1, is the only thing exponentiated.
+No state of the forward pass is stored or computed again. Sums are kept relative to
+their greatest log-weight, so only factors of at most 1 are exponentiated.
 """
 
 from collections.abc import Callable, Iterable
@@ -26,8 +27,10 @@ import jax.numpy as jnp
 
 from routers.base import Array
 
-ROW = 8  # positions, a power of 2; on CPU 16 is as fast and 4 slower
-EMPTY = -1e30  # log-weight of nothing: finite, so that differences are never NaN
+ROW = 8
+"""Number of positions in a row, a power of 2. On CPU 16 is as fast and 4 is slower."""
+EMPTY = -1e30
+"""Log-weight of an empty sum. It is finite so that differences are never NaN."""
 
 
 class PastSums(NamedTuple):
@@ -35,8 +38,8 @@ class PastSums(NamedTuple):
 
     Attributes:
       numerator: ``sum_j e^{l_j} v_j``, divided by ``e^top``.
-      denominator: ``sum_j e^{l_j}``, divided by ``e^top``.
-      top: The greatest log-weight in the sums.
+      denominator: ``sum_j e^{l_j}``, divided by ``e^top``; 1 for one position.
+      top: Greatest log-weight in the sums.
     """
 
     numerator: Array
@@ -48,11 +51,11 @@ class FutureSums(NamedTuple):
     """Sums over later positions, from which the gradient is read.
 
     Attributes:
-      a: The sum of ``g_i``, weighted, divided by ``e^top``.
-      b: The same sum of ``g_i y_i``.
-      delayed_a: a with the factor ``i - 1 - j`` in the sum.
-      delayed_b: b with the factor ``i - 1 - j`` in the sum.
-      top: The greatest log-weight in the sums.
+      a: Weighted sum of ``g_i``, divided by ``e^top``.
+      b: Weighted sum of ``g_i y_i``, divided by ``e^top``.
+      delayed_a: ``a`` with the factor ``i - 1 - j`` in its sum; 0 for one position.
+      delayed_b: ``b`` with the same factor.
+      top: Greatest log-weight in the sums.
     """
 
     a: Array
@@ -65,7 +68,7 @@ class FutureSums(NamedTuple):
 Sums = TypeVar("Sums", PastSums, FutureSums)
 
 Shift = Callable[[int, Sums], Sums]
-"""Moves sums by a number of positions."""
+"""Function that moves sums by a number of positions."""
 
 
 def no_sums(batch: int, channels: int) -> PastSums:
@@ -80,15 +83,15 @@ def run_rows(
     """``y`` and the state after the last position.
 
     Args:
-      key: ``[B, T, D]``.
-      value: ``[B, T, D]``.
-      bonus: u ``[D]``.
-      decay: w, with the brake in it, ``[D]``.
-      state: The sums before the first position, each ``[B, D]``; see `no_sums`.
+      key: Keys ``[B, T, D]``.
+      value: Values ``[B, T, D]``.
+      bonus: Bonus u ``[D]``.
+      decay: Decay w, including the brake, ``[D]``.
+      state: Sums before the first position, each ``[B, D]``; see `no_sums`.
 
     Returns:
-      y, float32 ``[B, T, D]``, and the sums after the last position. These are valid
-      only where `ROW` divides T or T is less than `ROW`.
+      y, float32 ``[B, T, D]``, and the sums after the last position. The latter are
+      valid only where `ROW` divides T or T is less than `ROW`.
     """
     batch, length, channels = key.shape
     padding = [(0, 0), (0, -length % ROW), (0, 0)]
@@ -111,7 +114,7 @@ def _rows(
 def _run(
     key: Array, value: Array, bonus: Array, decay: Array, state: PastSums
 ) -> tuple[Array, Array, PastSums]:
-    """Weighted means y, L, both ``[R, ROW, D]``, and the last state ``[B, D]``."""
+    """Weighted means y and L, both ``[R, ROW, D]``, and the last state ``[B, D]``."""
     rows, row, channels = key.shape
     batch = state.top.shape[0]
 
@@ -127,11 +130,11 @@ def _run(
         sums, y, total = loop
         own = PastSums(_at(value, place), 1.0, _at(key, place) + bonus)
         read = _merge(sums, own)
-        y = _put(y, read.numerator / read.denominator, place)
-        total = _put(total, read.top + jnp.log(read.denominator), place)
+        y = _set_at(y, read.numerator / read.denominator, place)
+        total = _set_at(total, read.top + jnp.log(read.denominator), place)
         return absorb(place, sums), y, total
 
-    # The buffers of y and L are overwritten: what is in them does not matter.
+    # The buffers of y and L are overwritten, so their initial content does not matter.
     sums, y, total = jax.lax.fori_loop(0, row, step, (sums, value, key))
     return y, total, _of_row(sums, batch, -1)
 
@@ -153,7 +156,7 @@ def _differentiate(saved: Any, cotangents: Any) -> tuple[Any, ...]:
         new = FutureSums(grad, grad * y, 0.0, 0.0, -total)
         return _merge(_earlier(1, sums, decay), new)
 
-    # The state that leaves is one more query, after the last position.
+    # The final state acts as one more query after the last position.
     none = jnp.zeros_like(last)
     start = FutureSums(
         of_state_after.numerator, -of_state_after.denominator, none, none, -last
@@ -168,21 +171,21 @@ def _differentiate(saved: Any, cotangents: Any) -> tuple[Any, ...]:
     def step(step: Array, loop: Any) -> Any:
         place = row - 1 - step
         sums, dbonus, ddecay, dvalue, dkey = loop
-        # Gradients take the place of what only this step still reads.
+        # Gradients overwrite what no later step reads.
         grad, total = _at(dvalue, place), _at(dkey, place)
         here, v = _at(key, place), _at(value, place)
         past = jnp.exp(here + sums.top)
         own = jnp.exp(here + bonus - total) * grad
         of_own = own * (v - _at(y, place))
-        dvalue = _put(dvalue, own + past * sums.a, place)
-        dkey = _put(dkey, of_own + past * (v * sums.a - sums.b), place)
+        dvalue = _set_at(dvalue, own + past * sums.a, place)
+        dkey = _set_at(dkey, of_own + past * (v * sums.a - sums.b), place)
         ddecay = ddecay - past * (v * sums.delayed_a - sums.delayed_b)
         sums = absorb(sums, grad, _at(y, place), total)
         return sums, dbonus + of_own, ddecay, dvalue, dkey
 
     loop = (sums, zeros, zeros, grad, total)
     sums, dbonus, ddecay, dvalue, dkey = jax.lax.fori_loop(0, row, step, loop)
-    # The state that came in is one more source, before the first position.
+    # The initial state acts as one more source before the first position.
     after = _of_row(sums, batch, 0)
     share = jnp.exp(state.top + after.top)
     of_state = share * (
@@ -200,12 +203,12 @@ def _at(x: Array, place: Array) -> Array:
     return jax.lax.dynamic_index_in_dim(x, place, 1, keepdims=False)
 
 
-def _put(whole: Array, part: Array, place: Array) -> Array:
+def _set_at(whole: Array, part: Array, place: Array) -> Array:
     return jax.lax.dynamic_update_index_in_dim(whole, part, place, 1)
 
 
 def _later(steps: int, sums: PastSums, decay: Array) -> PastSums:
-    """The sums as they count some steps later."""
+    """The sums as they count some steps later, when they have decayed."""
     return sums._replace(top=sums.top - steps * decay)
 
 
@@ -219,7 +222,7 @@ def _earlier(steps: int, sums: FutureSums, decay: Array) -> FutureSums:
 
 
 def _merge(old: Sums, new: Sums) -> Sums:
-    """Both sums, relative to the greater log-weight; one exponential."""
+    """The sum of both, relative to the greater log-weight; needs one exponential."""
     gap = old.top - new.top
     lesser = jnp.exp(-jnp.abs(gap))
     of_old, of_new = jnp.where(gap > 0, 1.0, lesser), jnp.where(gap > 0, lesser, 1.0)
@@ -232,26 +235,27 @@ def _by_rows(shift: Shift[Sums], row: int) -> Shift[Sums]:
 
 
 def _sum_rows(sums: Sums, shift: Shift[Sums], reverse: bool) -> Sums:
-    """Sums of each row's positions ``[R, ROW, D]``, at its end: ``[R, D]``.
+    """Sums over each row's positions ``[R, ROW, D]``, at the row's end: ``[R, D]``.
 
-    Half of the positions is moved onto the other half until one is left. Reversed, the
-    sums are those at the row's start.
+    One half of the positions is moved onto the other half until one position is left.
+    If reversed, the sums are those at the row's start.
     """
     while (half := sums.top.shape[1] // 2) > 0:
-        first = _positions(sums, slice(None, half))
-        second = _positions(sums, slice(half, None))
+        first = _slice(sums, slice(None, half))
+        second = _slice(sums, slice(half, None))
         far, near = (second, first) if reverse else (first, second)
         sums = _merge(shift(half, far), near)
     return jax.tree.map(lambda x: x[:, 0], sums)
 
 
 def _enter_rows(sums: Sums, start: Sums, shift: Shift[Sums], reverse: bool) -> Sums:
-    """What enters each row ``[R, D]``: the rows before it and the sequence's start.
+    """Sums that enter each row ``[R, D]``, from the rows before it and the start.
 
     Args:
-      sums: Sums of every row alone ``[R, D]``, R = B times rows of a sequence.
-      start: What enters a sequence ``[B, D]``.
-      shift: Moves sums past a number of rows.
+      sums: Sums of every row alone ``[R, D]``, where R is B times the rows of a
+        sequence.
+      start: Sums that enter each sequence ``[B, D]``.
+      shift: Function that moves sums past a number of rows.
       reverse: Whether rows are entered from the last to the first.
     """
     batch, channels = start.top.shape
@@ -264,24 +268,24 @@ def _enter_rows(sums: Sums, start: Sums, shift: Shift[Sums], reverse: bool) -> S
 
     sums = jax.tree.map(enter, sums, start)
     rows, distance = sums.top.shape[1], 1
-    while distance < rows:  # each pass doubles how far a row has looked
+    while distance < rows:  # each pass doubles the rows that each row has summed
         cut = slice(distance, None) if reverse else slice(None, -distance)
         pad = [(0, 0), (0, distance) if reverse else (distance, 0), (0, 0)]
         seen = shift(distance, sums)
         top = jnp.pad(seen.top[:, cut], pad, constant_values=EMPTY)
-        reached = (jnp.pad(x, pad) for x in _positions(seen, cut)[:-1])
+        reached = (jnp.pad(x, pad) for x in _slice(seen, cut)[:-1])
         sums = _merge(_like(sums, reached, top), sums)
         distance *= 2
     return jax.tree.map(lambda x: x.reshape(-1, channels), sums)
 
 
 def _like(old: Sums, sums: Iterable[Array], top: Array) -> Sums:
-    """Other sums of the same kind."""
-    kind: Any = type(old)
-    return kind(*sums, top)
+    """Sums of the same type as the old ones."""
+    make: Any = type(old)
+    return make(*sums, top)
 
 
-def _positions(sums: Sums, part: slice) -> Sums:
+def _slice(sums: Sums, part: slice) -> Sums:
     return jax.tree.map(lambda x: x[:, part], sums)
 
 

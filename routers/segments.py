@@ -25,13 +25,13 @@ def scan_segments(step: Step, params: Any, carry: Any, x: Any, length: int) -> A
     """Outputs of a recurrence along x, computed again in the backward pass.
 
     Args:
-      step: ``(params, carry, x [B, length, ...]) -> (carry, y [B, length, ...])``. It
-        must not close over values that are differentiated or mapped over.
-      params: pytree of float arrays, all that the step depends on otherwise.
-      carry: pytree of float arrays, the state before the first segment.
-      x: pytree of float arrays ``[B, T, ...]``. Where segments do not divide T the
-        last is filled up with zeros, and what it yields there is cut.
-      length: positions of a segment.
+      step: Function ``(params, carry, x [B, length, ...]) -> (carry, y [B, length,
+        ...])``. It must not close over values that are differentiated or mapped over.
+      params: Pytree of float arrays with everything else that the step depends on.
+      carry: Pytree of float arrays, the state before the first segment.
+      x: Pytree of float arrays ``[B, T, ...]``. Where segments do not divide T, the
+        last one is padded with zeros and its outputs there are dropped.
+      length: Number of positions in a segment.
 
     Returns:
       y ``[B, T, ...]``; the last carry is not returned.
@@ -109,9 +109,9 @@ _scan.defvjp(_forward, _backward)
 class SegmentedRouter(Router):
     """A recurrent router that trains on long sequences one segment after another.
 
-    `mix` must equal `continue_mix` from `initial_state`, and both must be defined by
-    the same class. A subclass with a `mix` of its own, but not its own `continue_mix`,
-    therefore trains through its `mix` at every length.
+    `mix` must give what `continue_mix` gives after `initial_state`. Sequences are split
+    only if the same class defines `mix` and `continue_mix`; a subclass that overrides
+    only one of them trains through its `mix` at every length.
 
     Class attributes:
       segment: Number of positions whose intermediates the backward pass holds at once;
@@ -121,7 +121,7 @@ class SegmentedRouter(Router):
     segment: ClassVar[int]
 
     def lookback(self) -> int:
-        """Number of positions before its own that `project` reads at each position."""
+        """Number of earlier positions that `project` reads at each position."""
         raise TypeError(f"{type(self).__name__} does not define lookback")
 
     def initial_state(self, batch: int) -> Any:
@@ -131,7 +131,7 @@ class SegmentedRouter(Router):
     def continue_mix(
         self, features: Any, state: Any, knobs: Knobs
     ) -> tuple[Array, Any]:
-        """``y [B, T, D]`` of features that follow a state, and the state after them."""
+        """``y [B, T, D]`` of features after a state, and the state at the end."""
         raise TypeError(f"{type(self).__name__} does not define continue_mix")
 
     def forward(self, x: Array, geometry: Geometry, knobs: Knobs) -> Array:
@@ -157,7 +157,7 @@ class SegmentedRouter(Router):
         return scan_segments(step, (variables, dict(knobs)), carry, x, self.segment)
 
     def _advance(self, carry: Any, x: Array, knobs: Knobs) -> tuple[Any, Array]:
-        """One segment; the carry holds the positions still read and the state."""
+        """One segment; the carry holds the earlier positions to read and the state."""
         before, state = carry
         seen = jnp.concatenate([before, x], axis=1)
         skipped = before.shape[1]
@@ -169,16 +169,16 @@ class SegmentedRouter(Router):
 
 
 def _last(before: Array, x: Array) -> Array:
-    """The positions that end a segment, as many as came before it.
+    """The last positions of a segment, as many as ``before`` holds.
 
-    They are sliced from a join of their own, so that the gradient of the carry is added
-    to the finished gradient of the projections.
+    They are sliced from a concatenation of their own, so that the gradient of the carry
+    is added to the complete gradient of the projections.
     """
     return jnp.concatenate([before, x], axis=1)[:, x.shape[1] :]
 
 
 def _defined_together(router: type[Router], *methods: str) -> bool:
-    """Whether the methods that a router inherits or defines are of one class."""
+    """Whether one class of a router's ancestry defines all of these methods."""
     owners = {
         next(base for base in router.__mro__ if method in vars(base))
         for method in methods

@@ -208,7 +208,7 @@ def test_calls_that_do_not_fit_are_named() -> None:
     with pytest.raises(ValueError, match="does not accept 'graph'"):
         geometry = causal_geometry(LENGTH).replace(kind="graph")
         router.init(jax.random.key(0), x, geometry, knobs)
-    with pytest.raises(ValueError, match="knobs given"):
+    with pytest.raises(ValueError, match="knobs given are"):
         router.init(jax.random.key(0), x, causal_geometry(LENGTH), {})
 
 
