@@ -27,12 +27,12 @@ def norm_aware(score: Array, strength: Array, key: Array) -> Array:
 
     Args:
       score: Dot products ``q_i.k_j`` before the temperature, ``[B, H, T, S]``.
-      strength: lambda, scalar or ``[H]``; 0 leaves the scores alone, and at 1 their
-        softmax is that of ``-|q_i - k_j|^2 / 2``.
-      key: ``[B, S, H, K]``, as it enters the score.
+      strength: Knob lambda, scalar or ``[H]``; 0 leaves the scores unchanged, and at 1
+        their softmax is that of ``-|q_i - k_j|^2 / 2``.
+      key: Keys as they enter the score, ``[B, S, H, K]``.
 
     Returns:
-      ``[B, H, T, S]``.
+      Scores ``[B, H, T, S]``.
     """
     square = jnp.einsum("bshk,bshk->bhs", key, key)[:, :, None, :]
     return score - 0.5 * per_head(strength) * square

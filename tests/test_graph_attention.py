@@ -11,11 +11,8 @@ from routers.base import Geometry, neutral_knobs
 from routers.contract import examine
 from routers.contract.specimen import ring_geometry
 from routers.edges import list_edges
-from routers.graph_attention import (
-    GraphAttention,
-    GraphAttentionConfig,
-    dynamic_scores,
-)
+from routers.graph_attention import GraphAttention, GraphAttentionConfig
+from routers.graph_scores import dynamic_scores
 
 TOLERANCE: dict[str, Any] = {"rtol": 1e-5, "atol": 1e-6}
 
