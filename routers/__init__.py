@@ -31,26 +31,28 @@ ROUTERS: dict[str, tuple[type[Router], type]] = {
 """Every router of this package by name, with the dataclass of its settings."""
 
 ENTRY_POINTS = "onset.routers"
-"""Group under which other packages offer routers: ``name = "package.module:Router"``.
+"""Entry-point group under which other packages offer their routers.
 
-The class names the dataclass of its settings as the default of ``config``."""
+Each entry reads ``name = "package.module:Router"``. The default value of the router's
+``config`` attribute determines the dataclass of its settings."""
 
 
 def find_router(name: str) -> tuple[type[Router], type]:
-    """A router and the dataclass of its settings, ours or another package's.
+    """A router and the dataclass of its settings, from here or from another package.
 
     Args:
-      name: a key of `ROUTERS`, or of an entry point in the group `ENTRY_POINTS`.
+      name: Key of `ROUTERS`, or name of an entry point in the group `ENTRY_POINTS`.
 
     Raises:
-      ValueError: nobody offers that name.
+      ValueError: No router has that name.
     """
     if name in ROUTERS:
         return ROUTERS[name]
     offered = {point.name: point for point in entry_points(group=ENTRY_POINTS)}
     if name not in offered:
         raise ValueError(
-            f"router.name={name!r}: one of {', '.join(sorted(ROUTERS | offered))}"
+            f"router.name={name!r}: must be one of "
+            f"{', '.join(sorted(ROUTERS | offered))}"
         )
     router = offered[name].load()
     return router, type(router.config)

@@ -3,19 +3,22 @@
     A_ij = softmax_j( c (q_i . k_j / sqrt(K) - lambda |k_j|^2 / 2 sqrt(K))
                       - beta m_h b_ij )
 
-The brake ``beta`` multiplies the distance ``b_ij`` (elapsed steps), not scaled by
-``1/sqrt(K)``, with a slope ``m_h`` per head. Limits: at 0 pure content under the
-mask; as it grows the matrix tends to the identity. Neutral: 1 with ALiBi slopes is
-the published ALiBi; here 0, attention without a distance term, is neutral because
-sweeps use uniform slopes, where the brake is ours to add.
+The brake ``beta`` multiplies the distance ``b_ij`` (elapsed steps), which is not scaled
+by ``1/sqrt(K)``, with a slope ``m_h`` per head. Limits: at 0 the routing is pure
+content under the mask; as the brake grows the matrix tends to the identity. Neutral:
+with ALiBi slopes, 1 is the published ALiBi. Here the neutral value is 0, attention
+without a distance term, because sweeps use uniform slopes, for which the brake is our
+addition.
 
-Positions may also be *encoded* by rotating queries and keys (``rotary``), which is
-not a brake: the score is not monotone in the angle.
+Positions may also be *encoded* by rotating queries and keys (``rotary``). That is not a
+brake, since the score is not monotone in the angle.
+
+The knob ``norm_awareness`` (``lambda``) is explained in `routers.reframing`.
 
 References: Vaswani et al. 2017 (arXiv 1706.03762); Press et al. 2022, ALiBi
 (arXiv 2108.12409), slopes as in its code; Su et al. 2021, RoPE (arXiv 2104.09864),
 half-split pairing as in GPT-NeoX. Softmax with a null source: Miller 2023, "softmax
-off by one". `norm_awareness`: see `routers.reframing`.
+off by one".
 """
 
 import dataclasses
@@ -39,8 +42,11 @@ from routers.base import (
     head_norms,
     per_batch,
     per_head,
+    split_heads,
 )
+from routers.reframing import norm_aware
 from routers.softmax import masked_softmax
+from routers.validation import head_width, require_at_least, require_choice
 
 SLOPES = ("uniform", "alibi")
 
@@ -50,11 +56,12 @@ class AttentionConfig:
     """Static settings of `Attention`.
 
     Attributes:
-      heads: H; must divide the model width.
+      heads: Number of heads H; must divide the model width.
       slopes: ``"uniform"`` (every slope 1) or ``"alibi"`` (``2^(-8h/H)``).
-      rotary: rotate queries and keys by position (RoPE); needs an even head width.
-      init_scale: standard deviation of every weight matrix.
-      dtype: of the matrix products; logits and softmax are always float32.
+      rotary: Whether queries and keys are rotated by position (RoPE), which needs an
+        even head width.
+      init_scale: Standard deviation of every initial weight matrix.
+      dtype: Type of the matrix products; logits and softmax are always float32.
     """
 
     heads: int = 1
@@ -64,10 +71,8 @@ class AttentionConfig:
     dtype: Any = jnp.float32
 
     def __post_init__(self) -> None:
-        if self.heads < 1:
-            raise ValueError(f"heads={self.heads}: at least 1")
-        if self.slopes not in SLOPES:
-            raise ValueError(f"slopes={self.slopes!r}: one of {', '.join(SLOPES)}")
+        require_at_least(1, heads=self.heads)
+        require_choice(SLOPES, slopes=self.slopes)
 
 
 class AttentionFeatures(struct.PyTreeNode):
@@ -108,8 +113,8 @@ def normalize_keys(key: Array, strength: Array) -> Array:
     """``k -> k rms(k)^-strength`` over the last axis of ``[..., H, K]``, in float32.
 
     Args:
-      key: ``[..., H, K]``.
-      strength: 0 leaves keys alone, 1 is RMS-normed; scalar or ``[H]``.
+      key: Keys ``[..., H, K]``.
+      strength: Scalar or ``[H]``; 0 leaves keys unchanged, 1 makes them RMS-normed.
     """
     key = key.astype(jnp.float32)
     mean_square = jnp.mean(key**2, axis=-1, keepdims=True) + 1e-12
@@ -118,20 +123,15 @@ def normalize_keys(key: Array, strength: Array) -> Array:
     return key * jnp.exp(exponent * jnp.log(mean_square))
 
 
-def norm_aware(score: Array, strength: Array, key: Array) -> Array:
-    """Takes ``strength |k|^2 / 2`` from the scores ``[B, H, T, S]`` of every key."""
-    square = jnp.einsum("bshk,bshk->bhs", key, key)[:, :, None, :]
-    return score - 0.5 * per_head(strength) * square
-
-
 def where_used(
     knob: Array, change: Callable[..., Array], value: Array, *more: Array
 ) -> Array:
-    """``change(value, knob, *more)``, left out where the knob is 0.
+    """``change(value, knob, *more)``, skipped where the knob is 0.
 
-    One member at a time saves the work, a twelfth of a step of attention; under a
-    `vmap` over the knob both are computed. The derivative in the knob at 0 is 0.
-    Functions of a module, not closures, are compiled once where nothing is jitted.
+    Skipping saves a twelfth of a step of attention when members run one at a time;
+    under a `vmap` over the knob both branches are computed. The derivative with respect
+    to the knob is 0 at 0. ``change`` should be a function of a module, not a closure:
+    outside of jit it is then compiled only once.
     """
     return jax.lax.cond(jnp.any(knob != 0), change, _unchanged, value, knob, *more)
 
@@ -159,12 +159,13 @@ def attention_logits(
 
 
 def output_value_product(value: Array, out: Array, heads: int) -> Array:
-    """``W_O W_V`` of every head, ``[H, D, D]``, to act on columns.
+    """``W_O W_V`` of every head, ``[H, D, D]``, acting on column vectors.
 
     Args:
-      value: ``[D, D]``, rows times it are the values, heads side by side.
-      out: ``[D, D]``, the mixed heads times it are the output.
-      heads: H.
+      value: Value matrix ``[D, D]``; rows of x times it are the values, heads side by
+        side.
+      out: Output matrix ``[D, D]``; the mixed heads times it are the output.
+      heads: Number of heads H.
     """
     width = value.shape[0]
     value = value.reshape(width, heads, -1)
@@ -184,24 +185,32 @@ class Attention(Router):
         "value": "value",
     }
     knobs: ClassVar[Mapping[str, Knob]] = {
-        "brake": Knob(0.0, 0.0, math.inf, "distance penalty; 0 content, inf identity"),
-        "content": Knob(1.0, 0.0, math.inf, "scale of the score; 0 leaves the brake"),
+        "brake": Knob(
+            0.0,
+            0.0,
+            math.inf,
+            "distance penalty; at 0 pure content, at inf the identity",
+        ),
+        "content": Knob(
+            1.0, 0.0, math.inf, "scale of the score; at 0 only the brake is left"
+        ),
         "norm_awareness": Knob(
-            0.0, 0.0, 1.0, "puts -|k|^2/2 back; 1 is the Boltzmann distance"
+            0.0, 0.0, 1.0, "weight of the missing -|k|^2/2; at 1 the Boltzmann distance"
         ),
         "key_normalization": Knob(
-            0.0, 0.0, 1.0, "log-interpolates to RMS-normed keys at 1"
+            0.0, 0.0, 1.0, "log-interpolates from raw keys at 0 to RMS-normed at 1"
         ),
-        "null_sink": Knob(0.0, 0.0, math.inf, "weight of a null source; 1 off-by-one"),
+        "null_sink": Knob(
+            0.0, 0.0, math.inf, "weight of a null source; at 1 softmax-off-by-one"
+        ),
     }
 
     def setup(self) -> None:
-        """Declares the two matrices, queries, keys and values fused into one."""
+        """Declares the two matrices; queries, keys and values are fused into one."""
         width, heads = self.width, self.config.heads
-        if width % heads:
-            raise ValueError(f"heads={heads} does not divide the model width {width}")
-        if self.config.rotary and (width // heads) % 2:
-            raise ValueError(f"rotary needs an even head width, not {width // heads}")
+        channels = head_width(width, heads)
+        if self.config.rotary and channels % 2:
+            raise ValueError(f"rotary=True: needs an even head width, not {channels}")
         normal = nn.initializers.normal(self.config.init_scale)
         self.qkv = self.param("qkv", normal, (width, 3 * width))
         self.out = self.param("out", normal, (width, width))
@@ -209,11 +218,11 @@ class Attention(Router):
     def project(self, x: Array) -> AttentionFeatures:
         """Queries, keys and values of ``x [B, S, D]``, each ``[B, S, H, K]``."""
         batch, length, width = x.shape
-        heads, dtype = self.config.heads, self.config.dtype
-        # One product on flattened positions: a larger matrix than three of [B, S, D].
+        dtype = self.config.dtype
+        # One product on flattened positions is faster than three on [B, S, D].
         flat = x.reshape(-1, width).astype(dtype) @ self.qkv.astype(dtype)
         query, key, value = (
-            part.reshape(batch, length, heads, width // heads)
+            split_heads(part, batch, self.config.heads)
             for part in jnp.split(flat, 3, axis=-1)
         )
         if self.config.rotary:

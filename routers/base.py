@@ -1,10 +1,10 @@
-"""What a router is: the contract every routing mechanism here obeys.
+"""What a router is: the interface that every routing mechanism here implements.
 
 A router decides, from content, how much each *source* contributes to each output.
-Beside its content score it carries a *positional brake*: one scalar that multiplies
+In addition to its content score it has a *positional brake*: one scalar that multiplies
 the log-decay with distance, so that ``log-weight = content - brake * distance``.
 
-Axis legend, used in every file:
+The axes are named alike in every file:
 
 ====  ==========================  ====  ====================================
 B     batch (independent units)   T     queries (outputs)
@@ -19,10 +19,11 @@ A router is a Linen module with three pure stages and one call::
     features = router.project(x)                      # queries, keys, values, ...
     routing  = router.route(features, geometry, knobs)  # exact weights: diagnostics
     y        = router.mix(features, geometry, knobs)    # the fast path: training
-    y, routing = router(x, geometry, knobs)           # both; drop one, pay for one
+    y, routing = router(x, geometry, knobs)           # both; an unused one is free
 
-Knobs are call arguments, float32 arrays in a flat dict, never module attributes:
-one compiled program serves every value, and initialisation never depends on them.
+Knobs are passed as call arguments, float32 arrays in a flat dict, and are never module
+attributes. One compiled program therefore serves every value, and initialisation never
+depends on them.
 """
 
 from collections.abc import Mapping
@@ -42,8 +43,8 @@ class Edges(struct.PyTreeNode):
     """The true entries of a mask as a list, for a graph that is mostly masked.
 
     Attributes:
-      target: int32 ``[E]``, ascending; the query of each pair.
-      source: int32 ``[E]``; what it may read.
+      target: Query of each pair, int32 ``[E]``, ascending.
+      source: Source that this query may read, int32 ``[E]``.
     """
 
     target: Array
@@ -51,16 +52,18 @@ class Edges(struct.PyTreeNode):
 
 
 class Geometry(struct.PyTreeNode):
-    """What the task knows of positions.
+    """What a task defines about positions: distances and who may read whom.
 
     Attributes:
-      distance: float32 ``[T, S]`` or ``[B, T, S]``, non-negative; what the brake
-        multiplies. The nearest allowed source of a query has the least distance.
-      mask: bool, same shape; true where a query may read a source.
-      kind: ``"causal"`` (elapsed steps), ``"graph"`` (hops) and so on; static. A
-        router declares the kinds it accepts.
-      edges: the mask ``[T, S]`` once more, as a list, where a router's fast path
-        should follow that; None elsewhere. Whoever changes the mask changes both.
+      distance: Distance that the brake multiplies, float32 ``[T, S]`` or
+        ``[B, T, S]``, non-negative. The nearest allowed source of a query has the
+        least distance.
+      mask: Whether a query may read a source, bool of the same shape.
+      kind: Kind of the geometry: ``"causal"`` (elapsed steps), ``"graph"`` (hops) and
+        so on; static. A router declares the kinds it accepts.
+      edges: The entries of a mask ``[T, S]`` as a list, where a router's fast path
+        should follow that list; otherwise None. Code that changes the mask must change
+        both.
     """
 
     distance: Array
@@ -74,7 +77,7 @@ def causal_geometry(length: int) -> Geometry:
     """Geometry of a sequence: each position reads itself and its past.
 
     Args:
-      length: T = S, the number of positions.
+      length: Number of positions, T = S.
 
     Returns:
       ``distance[i, j] = max(i - j, 0)`` and ``mask[i, j] = (j <= i)``, ``[T, S]``.
@@ -92,10 +95,10 @@ class Knob(NamedTuple):
     """A traced coefficient of a router, declared as data.
 
     Attributes:
-      neutral: the value at which the router is the published one (not always 0).
-      low: least value that has a meaning.
-      high: greatest value that has a meaning (``inf`` where there is none).
-      meaning: one line for tables and error messages, with the limits.
+      neutral: Value at which the router is the published one (not always 0).
+      low: Least meaningful value.
+      high: Greatest meaningful value, ``inf`` where there is no upper limit.
+      meaning: One line for tables and error messages, including the limits.
     """
 
     neutral: float
@@ -105,17 +108,18 @@ class Knob(NamedTuple):
 
 
 class Routing(struct.PyTreeNode):
-    """How one call of a router distributed its sources.
+    """How much weight every query gave to every source in one call of a router.
 
     Attributes:
-      weights: float32 ``[B, H, T, S]``, non-negative; each row sums to
-        ``1 - null_mass``. For signed routers the row-normalised magnitudes.
-      null_mass: ``[B, H, T]``, mass that went to no source; None if always zero.
-      cancellation: ``[B, H, T]``, ``|sum_j A_ij| / sum_j |A_ij|`` of a signed
-        router; None where weights cannot be negative.
-      key_norms: ``[B, H, S]``, norms of the keys as they enter the score; None
-        where the router has no keys.
-      value_norms: ``[B, H, S]``; None where the router has no values.
+      weights: Routing weights, float32 ``[B, H, T, S]``, non-negative; each row sums
+        to ``1 - null_mass``. For signed routers, the row-normalised magnitudes.
+      null_mass: Mass that went to no source, ``[B, H, T]``; None if always zero.
+      cancellation: Ratio ``|sum_j A_ij| / sum_j |A_ij|`` of a signed router,
+        ``[B, H, T]``; None where weights cannot be negative.
+      key_norms: Norms of the keys as they enter the score, ``[B, H, S]``; None where
+        the router has no keys.
+      value_norms: Norms of the values, ``[B, H, S]``; None where the router has no
+        values.
     """
 
     weights: Array
@@ -129,23 +133,23 @@ class Router(nn.Module):
     """Base of all routers. Subclasses define the stages and declare the data below.
 
     Class attributes:
-      knobs: every knob the router has, by name; at least ``brake`` and ``content``
-        (1 as is, 0 log-content zero: the brake-only and uniform nulls are the very
-        same code at other knob values).
-      kinds: geometry kinds the router accepts.
-      slot: place in the backbone, ``"token"`` (mixes positions) or ``"depth"``.
-      reach: as ``brake -> inf`` all mass lies on sources whose distance exceeds the
-        query's nearest by at most this; 0 is the identity on causal geometry.
-      roles: where its features hold what the diagnostic nulls change and the
-        contributions need, as dotted paths: ``query`` and ``key`` (``[B, S, ..., K]``,
-        what the score multiplies), ``channel_key`` (one number per channel),
-        ``value`` (``[B, S, H, K]``, only where a head's output is its reported
-        weights times these), ``depth_key`` and ``depth_value``. What is left out is
-        reported as not defined.
+      knobs: Every knob of the router by name; at least ``brake`` and ``content``.
+        ``content`` is 1 for the score as it is and 0 for a log-content of zero, so
+        that the brake-only and uniform nulls run the same code at other knob values.
+      kinds: Geometry kinds that the router accepts.
+      slot: Place in the backbone, ``"token"`` (mixes positions) or ``"depth"``.
+      reach: Largest distance beyond that of the nearest source at which sources keep
+        mass as ``brake -> inf``; 0 gives the identity on causal geometry.
+      roles: Dotted paths to the features that the diagnostic nulls change and that
+        the contribution measures need: ``query`` and ``key`` (``[B, S, ..., K]``, the
+        two factors of the score), ``channel_key`` (one number per channel), ``value``
+        (``[B, S, H, K]``, only where a head's output is its reported weights times
+        these), ``depth_key`` and ``depth_value``. Whatever needs a role that is left
+        out is reported as not defined.
 
     Attributes:
-      width: D, of the input and the output.
-      config: the router's own settings, a frozen dataclass with a default.
+      width: Width D of the input and the output.
+      config: The router's own settings, a frozen dataclass with a default.
     """
 
     width: int
@@ -170,13 +174,13 @@ class Router(nn.Module):
         raise TypeError(f"{type(self).__name__} does not define mix")
 
     def explicit(self, features: Any, geometry: Geometry, knobs: Knobs) -> Array:
-        """The output ``y [B, T, D]`` through the explicit matrix: the oracle of mix."""
+        """The output ``y [B, T, D]`` through the explicit matrix, to check `mix`."""
         raise TypeError(f"{type(self).__name__} does not define explicit")
 
     def circuits(self) -> Array | None:
-        """``W_O W_V`` of every head, ``[H, D, D]``, ``y = W_O W_V x``; None if not one.
+        """``W_O W_V`` of every head, ``[H, D, D]``, for ``y = W_O W_V x``; or None.
 
-        Only where the output is linear in the mixed values.
+        It exists only where the output is linear in the mixed values.
         """
         return None
 
@@ -190,15 +194,15 @@ class Router(nn.Module):
         """Mixes and routes in one call.
 
         Args:
-          x: ``[B, S, D]``.
-          geometry: of a kind the router accepts.
-          knobs: every knob of the router, float32 scalars or ``[H]``.
+          x: Input ``[B, S, D]``.
+          geometry: Geometry of a kind that the router accepts.
+          knobs: Every knob of the router, float32 scalars or ``[H]``.
 
         Returns:
-          ``y [B, T, D]`` and the `Routing`; an unused one is compiled away.
+          ``y [B, T, D]`` and the `Routing`; XLA removes whichever is not used.
 
         Raises:
-          ValueError: geometry kind, axis shape or knob names do not fit.
+          ValueError: The geometry's kind, an axis or the names of the knobs do not fit.
         """
         check_call(self, x, geometry, knobs)
         y = self.forward(x, geometry, knobs)
@@ -206,7 +210,7 @@ class Router(nn.Module):
 
 
 def check_call(router: Router, x: Array, geometry: Geometry, knobs: Knobs) -> None:
-    """Raises ValueError, naming both sides, where a call does not fit its router."""
+    """Raises ValueError, naming both sides, if a call does not fit its router."""
     name = type(router).__name__
     if geometry.kind not in router.kinds:
         accepted = ", ".join(sorted(router.kinds))
@@ -220,7 +224,8 @@ def check_call(router: Router, x: Array, geometry: Geometry, knobs: Knobs) -> No
         )
     if set(knobs) != set(router.knobs):
         raise ValueError(
-            f"{name}: knobs given {sorted(knobs)}, declared {sorted(router.knobs)}"
+            f"{name}: knobs given are {sorted(knobs)}, declared are "
+            f"{sorted(router.knobs)}"
         )
 
 
@@ -238,8 +243,13 @@ def per_head(knob: Array) -> Array:
 
 
 def per_batch(array: Array) -> Array:
-    """``[T, S]`` or ``[B, T, S]`` of a geometry, to go with ``[B, H, T, S]``."""
+    """``[T, S]`` or ``[B, T, S]``, shaped to broadcast against ``[B, H, T, S]``."""
     return array.reshape(-1, 1, *array.shape[-2:])
+
+
+def split_heads(x: Array, batch: int, heads: int) -> Array:
+    """``x [B, S, D]``, or flattened ``[B * S, D]``, as ``[B, S, H, K]``."""
+    return x.reshape(batch, -1, heads, x.shape[-1] // heads)
 
 
 def head_norms(x: Array) -> Array:

@@ -1,6 +1,6 @@
-"""What all decay recurrences share: exact log-decay sums, and shares.
+"""Functions that all routers with decays share: exact log-decay sums, and shares.
 
-A router with decays weighs source j for query i by ``exp(sum_{m=j+1..i} g_m)`` with
+A router with decays weights source j for query i by ``exp(sum_{m=j+1..i} g_m)`` with
 log-decays ``g_m <= 0``. Differences of long cumulative sums lose accuracy and the
 factored form ``exp(G_i) exp(-G_j)`` overflows, so neither is used here.
 """
@@ -11,10 +11,10 @@ from routers.base import Array, Geometry
 
 
 def segment_sums(log_decay: Array) -> Array:
-    """Log-decay from every source to every query, each sum taken on its own.
+    """Log-decay from every source to every query, each sum computed on its own.
 
     Args:
-      log_decay: float32 ``[..., T]``, ``g_m``.
+      log_decay: Log-decays ``g_m``, float32 ``[..., T]``.
 
     Returns:
       ``[..., T, S]``: ``sum_{m=j+1..i} g_m`` for ``j <= i``, 0 elsewhere.
@@ -28,18 +28,18 @@ def segment_sums(log_decay: Array) -> Array:
 def signed_shares(matrix: Array) -> tuple[Array, Array]:
     """Row-normalised magnitudes and the cancellation ratio of a signed matrix.
 
-    A row of zero magnitude (a read or write vector that vanished) is given the limit
-    of a strong brake: all of its mass on the diagonal, nothing cancelled.
+    A row of zero magnitude (whose read or write vectors vanish) is given the limit of a
+    strong brake: all of its mass on the diagonal, and nothing cancelled.
 
     Args:
-      matrix: float32 ``[..., T, S]`` with T = S.
+      matrix: Signed matrix, float32 ``[..., T, S]`` with T = S.
 
     Returns:
       ``|A_ij| / sum_j |A_ij|``, ``[..., T, S]``, and
       ``|sum_j A_ij| / sum_j |A_ij|``, ``[..., T]``.
     """
     magnitude = jnp.abs(matrix)
-    # Scaled by the largest entry first: a sum of subnormals would be flushed to zero.
+    # Scale by the largest entry first: a sum of subnormals would be flushed to zero.
     top = jnp.max(magnitude, axis=-1, keepdims=True)
     empty = top < jnp.finfo(matrix.dtype).tiny
     scaled = matrix / jnp.where(empty, 1.0, top)
@@ -54,6 +54,6 @@ def require_whole_sequences(geometry: Geometry) -> None:
     """Raises ValueError for a mask per batch element: a state cannot skip sources."""
     if geometry.mask.ndim != 2:
         raise ValueError(
-            f"a recurrent router needs one causal mask [T, S], not one of shape "
-            f"{geometry.mask.shape}: its state would run across packed documents"
+            f"mask of shape {geometry.mask.shape}: a recurrent router needs one causal "
+            "mask [T, S], since its state would run across packed documents"
         )

@@ -2,26 +2,27 @@
 
     A_s = softmax_s( c w . (RMSNorm(v_s) o g) - beta b_s ),      y = sum_s A_s v_s
 
-One call serves one sublayer: the sources are what earlier sublayers left, every
-token is its own batch element, and there is a single query ``w``, learned by the
-sublayer and the same for all tokens. Keys are normalised, values are not, and the
-score is not divided by ``sqrt(D)``.
+One call serves one sublayer. The sources are the states that earlier sublayers left,
+every token is its own batch element, and there is a single query ``w``, which the
+sublayer learns and which is the same for all tokens. Keys are normalised, values are
+not, and the score is not divided by ``sqrt(D)``.
 
 The brake ``beta`` multiplies ``b_s``, given by `depth_geometry`: how far back the
 source lies, or 0 for the last source and 1 for all others (the published recency
-bias). Limits: at 0 pure content, the published form without its bias, and neutral
-here; as it grows the last source alone. Where sources are cumulative states that is
-the ordinary residual stream; where they are sublayer *outputs* it is the last output
-and no residual at all.
+bias). Limits: at 0 the routing is pure content, the published form without its bias,
+and this is the neutral value here; as the brake grows only the last source is left.
+Where sources are cumulative states, that is the ordinary residual stream; where they
+are sublayer *outputs*, it is the last output without any residual.
 
-``key_normalization`` has neutral value 1 (RMS-normed keys are the published form);
-0 is raw keys. ``norm_awareness`` is not declared: at the neutral value keys differ
-in norm only by how they meet the gain, so it would have next to nothing to act on.
+``key_normalization`` has the neutral value 1, since RMS-normed keys are the published
+form; 0 leaves the keys raw. ``norm_awareness`` is not declared: at the neutral value
+the norms of keys differ only through the gain, so the knob would have almost nothing
+to act on.
 
-Differs from the published code: queries start at zero, so routing starts uniform
-(there they are drawn with sd .02, which at D = 1024 is already far from uniform),
-and the RMS has an epsilon of 1e-12 rather than 1e-6. Sources that are the same state
-twice must be merged by whoever collects them.
+It differs from the published code in two ways. Queries start at zero, so routing starts
+uniform (there they are drawn with standard deviation .02, which at D = 1024 is already
+far from uniform), and the RMS has an epsilon of 1e-12 instead of 1e-6. If the same
+state occurs twice among the sources, the caller must merge the two.
 
 References: attention residuals as in wdlctc/open-attention-residuals.
 """
@@ -46,6 +47,7 @@ from routers.base import (
     per_head,
 )
 from routers.softmax import masked_softmax
+from routers.validation import require_at_least, require_choice
 
 DISTANCES = ("steps", "last")
 
@@ -54,20 +56,18 @@ def depth_geometry(sources: int, distance: str = "steps") -> Geometry:
     """Geometry of one sublayer that may read every earlier source.
 
     Args:
-      sources: S, oldest first.
-      distance: ``"steps"``, how many sources back (0 for the last), or ``"last"``,
-        0 for the last source and 1 for all others.
+      sources: Number of sources S, the oldest first.
+      distance: ``"steps"``, the number of sources back (0 for the last), or ``"last"``,
+        which is 0 for the last source and 1 for all others.
 
     Returns:
-      Distance and mask ``[1, S]``, of kind ``"depth"``.
+      A geometry of kind ``"depth"`` with distance and mask ``[1, S]``.
 
     Raises:
-      ValueError: no source, or an unknown distance.
+      ValueError: There is no source, or the distance is unknown.
     """
-    if sources < 1:
-        raise ValueError(f"sources={sources}: at least 1")
-    if distance not in DISTANCES:
-        raise ValueError(f"distance={distance!r}: one of {', '.join(DISTANCES)}")
+    require_at_least(1, sources=sources)
+    require_choice(DISTANCES, distance=distance)
     back = jnp.arange(sources - 1, -1, -1, dtype=jnp.float32)[None]
     return Geometry(
         distance=back if distance == "steps" else jnp.minimum(back, 1.0),
@@ -81,21 +81,21 @@ class DepthAttentionConfig:
     """Static settings of `DepthAttention`.
 
     Attributes:
-      dtype: of the weighted sum; scores and softmax are always float32.
+      dtype: Type of the weighted sum; scores and softmax are always float32.
     """
 
     dtype: Any = jnp.float32
 
 
 class DepthFeatures(struct.PyTreeNode):
-    """Key and value ``[B, S, D]``: the sources themselves, normalised later."""
+    """Key and value ``[B, S, D]``: the sources themselves, not yet normalised."""
 
     key: Array
     value: Array
 
 
 def inverse_rms(key: Array, strength: Array) -> Array:
-    """``rms(k)^-nu`` of ``key [B, S, D]``, float32 ``[B, S]``; nu a scalar or [1]."""
+    """``rms(k)^-nu`` of ``key [B, S, D]``, float32 ``[B, S]``; nu: scalar or [1]."""
     mean_square = jnp.mean(key.astype(jnp.float32) ** 2, axis=-1) + 1e-12
     return jnp.exp(-0.5 * jnp.reshape(strength, ()) * jnp.log(mean_square))
 
@@ -103,8 +103,8 @@ def inverse_rms(key: Array, strength: Array) -> Array:
 def scores(key: Array, query: Array, gain: Array, strength: Array) -> Array:
     """``w . (k rms(k)^-nu o g)`` of ``key [B, S, D]``, float32 ``[B, S]``.
 
-    Taken as ``(w o g) . k`` times a number per source: normalised keys, as large as
-    all sources together, are never formed.
+    It is computed as ``(w o g) . k`` times one number per source, so that normalised
+    keys, which are as large as all sources together, never exist.
     """
     return (key.astype(jnp.float32) @ (query * gain)) * inverse_rms(key, strength)
 
@@ -122,12 +122,21 @@ class DepthAttention(Router):
         "depth_value": "value",
     }
     knobs: ClassVar[Mapping[str, Knob]] = {
-        "brake": Knob(0.0, 0.0, math.inf, "depth penalty; 0 content, inf last source"),
-        "content": Knob(1.0, 0.0, math.inf, "scale of the score; 0 leaves the brake"),
+        "brake": Knob(
+            0.0,
+            0.0,
+            math.inf,
+            "depth penalty; at 0 pure content, at inf the last source",
+        ),
+        "content": Knob(
+            1.0, 0.0, math.inf, "scale of the score; at 0 only the brake is left"
+        ),
         "key_normalization": Knob(
             1.0, 0.0, 1.0, "log-interpolates from raw keys at 0 to RMS-normed at 1"
         ),
-        "null_sink": Knob(0.0, 0.0, math.inf, "weight of a null source; 1 off-by-one"),
+        "null_sink": Knob(
+            0.0, 0.0, math.inf, "weight of a null source; at 1 softmax-off-by-one"
+        ),
     }
 
     def setup(self) -> None:
@@ -155,7 +164,7 @@ class DepthAttention(Router):
         )
 
     def mix(self, features: DepthFeatures, geometry: Geometry, knobs: Knobs) -> Array:
-        """``y [B, 1, D]``; S is small and the matrix has one row a token."""
+        """``y [B, 1, D]`` by the matrix, which is small: one row of S per token."""
         return _read(self._weights(features, geometry, knobs), features.value)
 
     def explicit(

@@ -1,21 +1,21 @@
-"""Forgetting attention (FoX): softmax attention whose distance is what was forgotten.
+"""Forgetting attention (FoX): softmax attention with learned forget gates as distance.
 
     A_ij = softmax_j( c (q_i . k_j / sqrt(K) - lambda |k_j|^2 / 2 sqrt(K))
                       + beta sum_{m=j+1..i} log f_m ),     f_m = sigmoid(x_m w_h + b_h)
 
-The brake ``beta`` multiplies the log of the forget gates, not scaled by ``1/sqrt(K)``.
-It is the additive brake of `routers.attention` with a distance of its own making, per
-head and from the input; the geometry's distance is not used. Limits: at 0 softmax
-attention without positions; as it grows the matrix tends to the identity. Neutral: 1,
-the published router.
+The brake ``beta`` multiplies the log of the forget gates, which is not scaled by
+``1/sqrt(K)``. It is the additive brake of `routers.attention` with a distance that each
+head computes from the input; the geometry's distance is not used. Limits: at 0 the
+router is softmax attention without positions; as the brake grows the matrix tends to
+the identity. Neutral: 1, the published router.
 
-The other knobs are those of `routers.attention`. ``content`` scales the score alone:
-the gates belong to the brake.
+The other knobs are those of `routers.attention`. ``content`` scales the score only,
+because the gates belong to the brake.
 
 Reference: Lin et al. 2025, Forgetting Transformer (arXiv 2503.02130), the plain layer
-without rotary positions. Differs from its Pro block, which adds an output gate,
-normalised queries and keys, and shifted keys and values. Its fast kernel tiles the
-matrix; here, as in `routers.attention`, the matrix is the fast path.
+without rotary positions. It differs from the paper's Pro block, which adds an output
+gate, normalised queries and keys, and shifted keys and values. The published kernel
+tiles the matrix; here, as in `routers.attention`, the fast path is the whole matrix.
 """
 
 import dataclasses
@@ -44,9 +44,11 @@ from routers.base import (
     Routing,
     head_norms,
     per_head,
+    split_heads,
 )
 from routers.decay import segment_sums
 from routers.softmax import masked_softmax
+from routers.validation import head_width, require_at_least, require_positive
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,9 +56,9 @@ class ForgettingAttentionConfig:
     """Static settings of `ForgettingAttention`.
 
     Attributes:
-      heads: H; must divide the model width.
-      init_scale: standard deviation of every weight matrix.
-      dtype: of the matrix products; gates, logits and softmax are always float32.
+      heads: Number of heads H; must divide the model width.
+      init_scale: Standard deviation of every initial weight matrix.
+      dtype: Type of the matrix products; gates, logits and softmax are always float32.
     """
 
     heads: int = 1
@@ -64,14 +66,17 @@ class ForgettingAttentionConfig:
     dtype: Any = jnp.float32
 
     def __post_init__(self) -> None:
-        if self.heads < 1:
-            raise ValueError(f"heads={self.heads}: at least 1")
-        if self.init_scale <= 0:
-            raise ValueError(f"init_scale={self.init_scale}: must be positive")
+        require_at_least(1, heads=self.heads)
+        require_positive(init_scale=self.init_scale)
 
 
 class ForgettingFeatures(struct.PyTreeNode):
-    """What attention has, and the log forget gates ``[B, S, H]``, float32, <= 0."""
+    """Projected input.
+
+    Attributes:
+      attention: Query, key and value, each ``[B, S, H, K]``.
+      log_forget: Log of the forget gates, float32 ``[B, S, H]``, never positive.
+    """
 
     attention: AttentionFeatures
     log_forget: Array
@@ -91,15 +96,17 @@ class ForgettingAttention(Router):
     knobs: ClassVar[Mapping[str, Knob]] = {
         **Attention.knobs,
         "brake": Knob(
-            1.0, 0.0, math.inf, "log of the forget gates; 0 content, inf identity"
+            1.0,
+            0.0,
+            math.inf,
+            "scale of the log forget gates; at 0 pure content, at inf the identity",
         ),
     }
 
     def setup(self) -> None:
-        """Declares the matrices; query, key, value and gates fused into one."""
+        """Declares the matrices; query, key, value and gates are fused into one."""
         width, heads = self.width, self.config.heads
-        if width % heads:
-            raise ValueError(f"heads={heads} does not divide the model width {width}")
+        head_width(width, heads)
         normal = nn.initializers.normal(self.config.init_scale)
         self.fused = self.param("fused", normal, (width, 3 * width + heads))
         self.forget_bias = self.param("forget_bias", nn.initializers.zeros, (1, heads))
@@ -111,7 +118,7 @@ class ForgettingAttention(Router):
         heads, dtype = self.config.heads, self.config.dtype
         flat = x.reshape(-1, width).astype(dtype) @ self.fused.astype(dtype)
         query, key, value = (
-            part.reshape(batch, length, heads, width // heads)
+            split_heads(part, batch, heads)
             for part in jnp.split(flat[:, : 3 * width], 3, axis=-1)
         )
         logits = flat[:, 3 * width :].astype(jnp.float32) + self.forget_bias

@@ -4,21 +4,21 @@
     g_m  = log sigmoid(x_m W_1 W_2 + b) / 16                       (per channel)
     y_i  = (norm_h(sum_j A_ij v_j) * swish(x_i W_g)) W_out
 
-The brake ``beta`` multiplies the log-decay ``g``. Limits: at 0 undamped linear
-attention; as it grows the diagonal ``q_i . k_i`` is left, of either sign. Neutral: 1,
-the published router.
+The brake ``beta`` multiplies the log-decay ``g``. Limits: at 0 the router is undamped
+linear attention; as the brake grows only the diagonal ``q_i . k_i`` is left, which may
+have either sign. Neutral: 1, the published router.
 
 ``content`` interpolates both factors, ``q -> c q + (1 - c) K^(-1/4)`` and likewise k,
-so that at 0 the score is 1 for every pair and the decay is alone.
+so that at 0 the score is 1 for every pair and only the decay is left.
 
 ``selectivity`` interpolates only the log-decay, after the log-sigmoid, to a learned
-constant per channel: queries and keys stay functions of the input, which is their
-nature here as in attention. At 0, with content 0, A depends on i - j alone.
+constant per channel. Queries and keys stay functions of the input, as in attention. If
+both ``selectivity`` and ``content`` are 0, A depends on i - j only.
 
-Routing is signed: see `routers.recurrence` for what is reported.
+The routing is signed; `routers.recurrence` explains what is reported.
 
-Reference: Yang et al. 2023 (arXiv 2312.06635). Differs from it in keys as wide as
-values (there half as wide).
+Reference: Yang et al. 2023 (arXiv 2312.06635). It differs from the paper in that keys
+are as wide as values (there they are half as wide).
 """
 
 import dataclasses
@@ -31,7 +31,7 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from routers.base import Array, Geometry, Knob, Knobs, Router, Routing
+from routers.base import Array, Geometry, Knob, Knobs, Router, Routing, split_heads
 from routers.decay import require_whole_sequences
 from routers.recurrence import (
     content_factor,
@@ -41,10 +41,11 @@ from routers.recurrence import (
     read_state,
     signed_routing,
 )
+from routers.validation import head_width, require_at_least, require_positive
 
 EPSILON = 1e-5
 TEMPERATURE = 16.0
-"""Divides the log-sigmoid, so that decays start close to 1."""
+"""Divisor of the log-sigmoid, so that decays start close to 1."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,11 +53,12 @@ class GatedLinearAttentionConfig:
     """Static settings of `GatedLinearAttention`.
 
     Attributes:
-      heads: H; must divide the model width.
-      rank: of the projection to the decay.
-      gated: multiply the normalised read-out by a swish gate of the input.
-      init_scale: standard deviation of every weight matrix.
-      dtype: of the matrix products; log-decays and state are always float32.
+      heads: Number of heads H; must divide the model width.
+      rank: Rank of the projection to the decay.
+      gated: Whether the normalised read-out is multiplied by a swish gate of the
+        input.
+      init_scale: Standard deviation of every initial weight matrix.
+      dtype: Type of the matrix products; log-decays and state are always float32.
     """
 
     heads: int = 1
@@ -66,10 +68,8 @@ class GatedLinearAttentionConfig:
     dtype: Any = jnp.float32
 
     def __post_init__(self) -> None:
-        if self.heads < 1 or self.rank < 1:
-            raise ValueError(f"heads={self.heads}, rank={self.rank}: at least 1")
-        if self.init_scale <= 0:
-            raise ValueError(f"init_scale={self.init_scale}: must be positive")
+        require_at_least(1, heads=self.heads, rank=self.rank)
+        require_positive(init_scale=self.init_scale)
 
 
 class GatedLinearAttentionFeatures(struct.PyTreeNode):
@@ -98,26 +98,35 @@ class GatedLinearAttention(Router):
         "key": "key",
     }
     knobs: ClassVar[Mapping[str, Knob]] = {
-        "brake": Knob(1.0, 0.0, math.inf, "log-decay; 0 undamped, inf the diagonal"),
-        "content": Knob(1.0, 0.0, 1.0, "factors of the score; 0 leaves the decay"),
-        "selectivity": Knob(1.0, 0.0, 1.0, "decay by input; 0 a learned constant"),
+        "brake": Knob(
+            1.0,
+            0.0,
+            math.inf,
+            "scale of the log-decay; at 0 undamped, at inf the diagonal",
+        ),
+        "content": Knob(
+            1.0,
+            0.0,
+            1.0,
+            "weight of the input in the score; at 0 only the decay is left",
+        ),
+        "selectivity": Knob(
+            1.0, 0.0, 1.0, "weight of the input in the decay; at 0 a learned constant"
+        ),
     }
 
     def setup(self) -> None:
         """Declares the matrices; all that read the input are fused into one."""
         width, heads, rank = self.width, self.config.heads, self.config.rank
-        if width % heads:
-            raise ValueError(f"heads={heads} does not divide the model width {width}")
+        channels = head_width(width, heads)
         normal = nn.initializers.normal(self.config.init_scale)
         zeros = nn.initializers.zeros
         parts = 4 if self.config.gated else 3
         self.fused = self.param("fused", normal, (width, parts * width + rank))
         self.decay = self.param("decay", normal, (rank, width))
         self.decay_bias = self.param("decay_bias", zeros, (1, width))
-        self.frozen_decay = self.param("frozen_decay", zeros, (heads, width // heads))
-        self.norm_gain = self.param(
-            "norm_gain", nn.initializers.ones, (width // heads,)
-        )
+        self.frozen_decay = self.param("frozen_decay", zeros, (heads, channels))
+        self.norm_gain = self.param("norm_gain", nn.initializers.ones, (channels,))
         self.out = self.param("out", normal, (width, width))
 
     def project(self, x: Array) -> GatedLinearAttentionFeatures:
@@ -128,7 +137,7 @@ class GatedLinearAttention(Router):
         low, parts = flat[:, :rank], flat[:, rank:]
         logits = low @ self.decay.astype(dtype) + self.decay_bias.astype(dtype)
         query, key, value, log_decay = (
-            part.reshape(batch, length, self.config.heads, width // self.config.heads)
+            split_heads(part, batch, self.config.heads)
             for part in (
                 *jnp.split(parts[:, : 3 * width], 3, axis=-1),
                 log_decays(logits),
@@ -165,7 +174,7 @@ class GatedLinearAttention(Router):
     def _factors(
         self, features: GatedLinearAttentionFeatures, geometry: Geometry, knobs: Knobs
     ) -> tuple[Array, Array, Array]:
-        """Query, with the score's scale, key, and log-decay with the brake."""
+        """Query with the score's scale, key, and log-decay with the brake."""
         require_whole_sequences(geometry)
         width = features.key.shape[-1]
         query, key = (

@@ -5,22 +5,24 @@
     A_ij = softmax_{j in N(i) or j = i}(c s_ij - beta b_ij)
 
 Node i receives from j. The brake ``beta`` multiplies the hop distance ``b_ij``.
-Limits: at 0 pure content over the mask, which is the published layer (the brake is
-ours to add, so its neutral value is 0); as it grows the matrix tends to the
-identity. The mask includes every node itself. On a CPU, training follows the
-geometry's list of edges where it has one: its cost grows with E instead of T x S.
+Limits: at 0 the routing is pure content over the mask, which is the published layer
+(the brake is our addition, so its neutral value is 0); as the brake grows the matrix
+tends to the identity. The mask lets every node read itself. On a CPU, training follows
+the geometry's list of edges where there is one, so that its cost grows with E instead
+of T x S.
 
 v1 is *static*: over one set of sources the ranking of ``s_ij`` in j is the same for
-every i, so it is hub-prone by construction; look at v2 beside it.
+every i. It is therefore prone to hubs by construction and should be compared with v2.
 
 Neither score is a product of a query with a key, so ``norm_awareness`` and
-``key_normalization`` have nothing to act on and are not declared, and the routing
-reports no key norms: source features are the values, whose norms it does report.
+``key_normalization`` have nothing to act on and are not declared. The routing reports
+no key norms: the source features are the values, whose norms it does report.
 
 Heads are concatenated and get a bias, without an output projection, as in PyTorch
-Geometric with ``concat=True``. There v2 also adds a bias to both projections; so do
-we, because the null source makes them differ from the bias of the output. Dropout
-and edge features are left out; all matrices start normal, not Glorot.
+Geometric with ``concat=True``. There, v2 also adds a bias to both projections. It is
+kept here because the null source makes its effect differ from that of the output bias.
+Dropout and edge features are left out, and all matrices are drawn from a normal
+distribution instead of Glorot's.
 
 References: Velickovic et al. 2018 (arXiv 1710.10903); Brody et al. 2022, GATv2
 (arXiv 2105.14491); conventions as in PyTorch Geometric's code.
@@ -45,18 +47,17 @@ from routers.base import (
     Knobs,
     Router,
     Routing,
+    head_norms,
     per_batch,
     per_head,
+    split_heads,
 )
 from routers.edges import edge_softmax, read_edges
+from routers.graph_scores import dynamic_scores, static_scores, static_terms
 from routers.softmax import masked_softmax
+from routers.validation import head_width, require_at_least, require_choice
 
 VERSIONS = ("v1", "v2")
-BLOCK = 1 << 20
-"""Most elements of one block of the ``[T, B, S, H, K]`` tensor inside v2's score.
-
-On 900 nodes and 32 channels a gradient took .12 s and 15 MB in such blocks, .65 s and
-220 MB at once: a block should fit the cache."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,10 +66,10 @@ class GraphAttentionConfig:
 
     Attributes:
       version: ``"v1"`` (GAT) or ``"v2"`` (GATv2).
-      heads: H; must divide the model width.
-      negative_slope: of the LeakyReLU.
-      init_scale: standard deviation of every weight matrix and score vector.
-      dtype: of the matrix products; scores and softmax are always float32.
+      heads: Number of heads H; must divide the model width.
+      negative_slope: Slope of the LeakyReLU below 0.
+      init_scale: Standard deviation of every initial weight matrix and score vector.
+      dtype: Type of the matrix products; scores and softmax are always float32.
     """
 
     version: str = "v1"
@@ -78,88 +79,22 @@ class GraphAttentionConfig:
     dtype: Any = jnp.float32
 
     def __post_init__(self) -> None:
-        if self.version not in VERSIONS:
-            raise ValueError(f"version={self.version!r}: one of {', '.join(VERSIONS)}")
-        if self.heads < 1:
-            raise ValueError(f"heads={self.heads}: at least 1")
+        require_choice(VERSIONS, version=self.version)
+        require_at_least(1, heads=self.heads)
 
 
 class GraphFeatures(struct.PyTreeNode):
     """Projected nodes, each ``[B, S, H, K]``; in v1 all three are the same.
 
     Attributes:
-      target: a node as receiver, in the score.
-      source: a node as sender, in the score.
-      value: what a node sends.
+      target: Features of a node as receiver, in the score.
+      source: Features of a node as sender, in the score.
+      value: Features that a node sends.
     """
 
     target: Array
     source: Array
     value: Array
-
-
-def static_scores(
-    target: Array, source: Array, vectors: Array, negative_slope: float
-) -> Array:
-    """GAT's score ``LeakyReLU(a_t . t_i + a_s . s_j)``.
-
-    Args:
-      target: ``[B, T, H, K]``.
-      source: ``[B, S, H, K]``.
-      vectors: ``a_t`` and ``a_s``, ``[2, H, K]``.
-      negative_slope: of the LeakyReLU.
-
-    Returns:
-      float32 ``[B, H, T, S]``.
-    """
-    received, sent = _static_terms(target, source, vectors)
-    pairs = received.mT[..., :, None] + sent.mT[..., None, :]
-    return nn.leaky_relu(pairs, negative_slope)
-
-
-def _static_terms(target: Array, source: Array, vectors: Array) -> tuple[Array, Array]:
-    """``a_t . t_i`` and ``a_s . s_j``, float32 ``[B, T, H]`` and ``[B, S, H]``."""
-    received = jnp.einsum("bthk,hk->bth", target.astype(jnp.float32), vectors[0])
-    return received, jnp.einsum("bshk,hk->bsh", source.astype(jnp.float32), vectors[1])
-
-
-def dynamic_scores(
-    target: Array,
-    source: Array,
-    vector: Array,
-    negative_slope: float,
-    block: int = BLOCK,
-) -> Array:
-    """GATv2's score ``a . LeakyReLU(t_i + s_j)``, in blocks of queries.
-
-    The sum inside the LeakyReLU needs every (i, j, channel), 400 MB for 1,800 nodes
-    and 32 channels. Queries are taken a block at a time and each is recomputed in
-    the backward pass, so neither direction holds more than one block.
-
-    Args:
-      target: ``[B, T, H, K]``.
-      source: ``[B, S, H, K]``.
-      vector: ``[H, K]``.
-      negative_slope: of the LeakyReLU.
-      block: most elements held at once; at least one query is taken.
-
-    Returns:
-      float32 ``[B, H, T, S]``.
-    """
-    target, source = target.astype(jnp.float32), source.astype(jnp.float32)
-
-    @jax.checkpoint
-    def one_query(query: Array) -> Array:  # [B, H, K] -> [B, H, S]
-        channels = nn.leaky_relu(query[:, None] + source, negative_slope)
-        return jnp.einsum("bshk,hk->bhs", channels, vector)
-
-    queries = jnp.moveaxis(target, 1, 0)  # [T, B, H, K]
-    at_once = max(1, block // source.size)
-    if at_once >= queries.shape[0]:
-        scores = jax.vmap(one_query)(queries)
-    else:
-        scores = jax.lax.map(one_query, queries, batch_size=at_once)
-    return jnp.moveaxis(scores, 0, 2)
 
 
 class GraphAttention(Router):
@@ -174,19 +109,23 @@ class GraphAttention(Router):
         "value": "value",
     }
     knobs: ClassVar[Mapping[str, Knob]] = {
-        "brake": Knob(0.0, 0.0, math.inf, "hop penalty; 0 content, inf identity"),
-        "content": Knob(1.0, 0.0, math.inf, "scale of the score; 0 leaves the brake"),
-        "null_sink": Knob(0.0, 0.0, math.inf, "weight of a null source; 1 off-by-one"),
+        "brake": Knob(
+            0.0, 0.0, math.inf, "hop penalty; at 0 pure content, at inf the identity"
+        ),
+        "content": Knob(
+            1.0, 0.0, math.inf, "scale of the score; at 0 only the brake is left"
+        ),
+        "null_sink": Knob(
+            0.0, 0.0, math.inf, "weight of a null source; at 1 softmax-off-by-one"
+        ),
     }
 
     def setup(self) -> None:
-        """Declares projections (v2: sources, then targets), score and bias."""
+        """Declares projections (in v2 sources, then targets), score and bias."""
         width, config = self.width, self.config
         heads = config.heads
-        if width % heads:
-            raise ValueError(f"heads={heads} does not divide the model width {width}")
         normal = nn.initializers.normal(config.init_scale)
-        vectors = (heads, width // heads)
+        vectors = (heads, head_width(width, heads))
         if config.version == "v1":
             self.kernel = self.param("kernel", normal, (width, width))
             self.score = self.param("score", normal, (2, *vectors))
@@ -200,13 +139,13 @@ class GraphAttention(Router):
 
     def project(self, x: Array) -> GraphFeatures:
         """Receivers, senders and values of ``x [B, S, D]``, each ``[B, S, H, K]``."""
-        batch, nodes, width = x.shape
+        batch, _, width = x.shape
         dtype = self.config.dtype
         flat = x.reshape(-1, width).astype(dtype) @ self.kernel.astype(dtype)
         if self.config.version == "v2":
             flat = flat + self.kernel_bias.astype(dtype)[None]
         parts = [
-            part.reshape(batch, nodes, self.config.heads, -1)
+            split_heads(part, batch, self.config.heads)
             for part in jnp.split(flat, flat.shape[-1] // width, axis=-1)
         ]
         return GraphFeatures(target=parts[-1], source=parts[0], value=parts[0])
@@ -221,18 +160,17 @@ class GraphAttention(Router):
     ) -> Routing:
         """The routing matrix, its null mass, and the norms of the values."""
         weights = self._weights(features, geometry, knobs)
-        norms = jnp.linalg.norm(features.value.astype(jnp.float32), axis=-1)
         return Routing(
             weights=weights,
             null_mass=1.0 - jnp.sum(weights, axis=-1),
-            value_norms=norms.swapaxes(1, 2),
+            value_norms=head_norms(features.value),
         )
 
     def mix(self, features: GraphFeatures, geometry: Geometry, knobs: Knobs) -> Array:
-        """``y [B, T, D]``, along the edges if they are listed; else by the matrix."""
+        """``y [B, T, D]``, along the edges if they are listed, else by the matrix."""
         if geometry.edges is None:
             return self._by_matrix(features, geometry, knobs)
-        # `onset plan`: on a TPU the list would take 15 times as long (600 digits).
+        # On a TPU the list would take 15 times as long (600 digits, by `onset plan`).
         return jax.lax.platform_dependent(
             *(features, geometry, knobs), cpu=self._along_edges, default=self._by_matrix
         )
@@ -277,7 +215,7 @@ class GraphAttention(Router):
         target, source = features.target, features.source
         slope = self.config.negative_slope
         if self.config.version == "v1":
-            received, sent = _static_terms(target, source, self.score)
+            received, sent = static_terms(target, source, self.score)
             return nn.leaky_relu(
                 received[:, edges.target] + sent[:, edges.source], slope
             )

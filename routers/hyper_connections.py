@@ -3,22 +3,24 @@
     A = Sinkhorn(exp(c Z - beta b)),   y_i = sum_j A_ij x_j,   b_ij = 1[i != j]
 
 ``-beta b`` equals ``+beta I`` up to a constant that Sinkhorn removes. ``Z`` is a
-learned matrix and, if ``dynamic``, a part read from the RMS-normed mean stream. The
-brake ``beta`` multiplies ``b``. Limits: at 0 (neutral; the published form has none)
-pure content; as it grows the identity, streams that do not mix.
+learned matrix, plus, if ``dynamic``, a part computed from the RMS-normed mean of the
+streams. The brake ``beta`` multiplies ``b``. Limits: at 0 the routing is pure content
+(the neutral value, since the published form has no brake); as the brake grows the
+matrix tends to the identity, and streams do not mix.
 
 Sinkhorn runs a fixed number of iterations in the log domain, rows first and *columns
-last*: every column of A sums to 1 to rounding at any Z, so no stream can send more
-than its share and a hub is impossible. That makes the router the negative control
-for hubs, though not for collapse: a product of many such matrices tends to 1/n. Rows
-sum to 1 only as far as the iterations converged. The output uses A itself; the
-reported weights are A with its rows normalised, as the contract wants them, and
-share the exact columns only where Sinkhorn converged: take column mass from `matrix`.
+last*. Every column of A therefore sums to 1 up to rounding for any Z, so no stream can
+send more than its share and a hub is impossible. That makes the router the negative
+control for hubs, though not for collapse: a product of many such matrices tends to
+1/n. Rows sum to 1 only as far as the iterations have converged. The output uses A
+itself; the reported weights are A with its rows normalised, as the contract requires.
+Their columns are exact only where Sinkhorn has converged, so column mass should be
+taken from `matrix`.
 
 Only the stream-mixing matrix is a router. Reading a sublayer's input from the streams
-and writing its output back is the backbone's. The published dynamic part reads all
-streams side by side and is scaled by a small learned scalar; here it reads their
-mean, which does not grow with n, and starts at zero.
+and writing its output back is the task of the backbone. The published dynamic part
+reads all streams side by side and is scaled by a small learned scalar; here it reads
+their mean, which does not grow with n, and starts at zero.
 
 References: Zhu et al. 2024, hyper-connections (arXiv 2409.19606); Xie et al. 2025,
 mHC (arXiv 2512.24880), with 20 iterations. The brake is ours.
@@ -45,25 +47,26 @@ from routers.base import (
     per_batch,
     per_head,
 )
+from routers.validation import require_at_least
 
 LEAST_STREAMS = 4
-"""With fewer, an even share 1/n already passes the hub threshold .3."""
+"""Least number of streams. With fewer, uniform routing, 1/n, already exceeds the hub
+threshold .3."""
 
 
 def stream_geometry(streams: int) -> Geometry:
     """Every stream may read every stream, itself at distance 0, others at 1.
 
     Args:
-      streams: n.
+      streams: Number of streams n.
 
     Returns:
-      Distance and mask ``[n, n]``, of kind ``"streams"``.
+      A geometry of kind ``"streams"`` with distance and mask ``[n, n]``.
 
     Raises:
-      ValueError: too few streams to tell a hub from an even share.
+      ValueError: There are too few streams to tell a hub from uniform routing.
     """
-    if streams < LEAST_STREAMS:
-        raise ValueError(f"streams={streams}: at least {LEAST_STREAMS}")
+    require_at_least(LEAST_STREAMS, streams=streams)
     return Geometry(
         distance=1.0 - jnp.eye(streams, dtype=jnp.float32),
         mask=jnp.ones((streams, streams), bool),
@@ -76,9 +79,10 @@ class HyperConnectionsConfig:
     """Static settings of `HyperConnections`.
 
     Attributes:
-      iterations: of Sinkhorn, each a row step and a column step.
-      dynamic: let Z depend on the input, per token.
-      init_scale: standard deviation of the static Z; the dynamic part starts at 0.
+      iterations: Number of Sinkhorn iterations, each a row step and a column step.
+      dynamic: Whether Z also depends on the input, per token.
+      init_scale: Standard deviation of the initial static Z; the dynamic part starts
+        at 0.
     """
 
     iterations: int = 20
@@ -86,16 +90,15 @@ class HyperConnectionsConfig:
     init_scale: float = 0.02
 
     def __post_init__(self) -> None:
-        if self.iterations < 1:
-            raise ValueError(f"iterations={self.iterations}: at least 1")
+        require_at_least(1, iterations=self.iterations)
 
 
 class StreamFeatures(struct.PyTreeNode):
-    """What mixes and what is mixed.
+    """The content of the mixing matrix, and the streams.
 
     Attributes:
       content: Z, float32 ``[B, 1, n, n]``, or ``[1, 1, n, n]`` where it is static.
-      value: the streams, ``[B, n, D]``.
+      value: Streams ``[B, n, D]``.
     """
 
     content: Array
@@ -106,12 +109,13 @@ def sinkhorn(logits: Array, iterations: int) -> Array:
     """Doubly stochastic scaling of ``exp(logits [..., T, S])``, columns last.
 
     Args:
-      logits: float32; minus infinity where nothing may flow, but no row and no
-        column throughout.
-      iterations: how many times rows, then columns, are normalised.
+      logits: Logits, float32; minus infinity where nothing may flow, but never in a
+        whole row or a whole column.
+      iterations: Number of times that rows, then columns, are normalised.
 
     Returns:
-      Non-negative; columns sum to 1 to rounding, rows as far as converged.
+      A non-negative matrix. Its columns sum to 1 up to rounding, its rows as far as
+      the iterations have converged.
     """
 
     def step(log_matrix: Array, _: None) -> tuple[Array, None]:
@@ -131,16 +135,19 @@ class HyperConnections(Router):
     slot: ClassVar[str] = "depth"
     kinds: ClassVar[frozenset[str]] = frozenset({"streams"})
     knobs: ClassVar[Mapping[str, Knob]] = {
-        "brake": Knob(0.0, 0.0, math.inf, "mixing penalty; 0 content, inf identity"),
-        "content": Knob(1.0, 0.0, math.inf, "scale of the score; 0 leaves the brake"),
+        "brake": Knob(
+            0.0, 0.0, math.inf, "mixing penalty; at 0 pure content, at inf the identity"
+        ),
+        "content": Knob(
+            1.0, 0.0, math.inf, "scale of the score; at 0 only the brake is left"
+        ),
     }
 
     @nn.compact
     def project(self, x: Array) -> StreamFeatures:
-        """Z and the streams of ``x [B, n, D]``; n fixes the shape of Z."""
+        """Z and the streams of ``x [B, n, D]``; n determines the shape of Z."""
         _, streams, width = x.shape
-        if streams < LEAST_STREAMS:
-            raise ValueError(f"streams={streams}: at least {LEAST_STREAMS}")
+        require_at_least(LEAST_STREAMS, streams=streams)
         normal = nn.initializers.normal(self.config.init_scale)
         content = self.param("content", normal, (streams, streams))[None]
         if self.config.dynamic:
@@ -155,7 +162,7 @@ class HyperConnections(Router):
     def matrix(
         self, features: StreamFeatures, geometry: Geometry, knobs: Knobs
     ) -> Array:
-        """A ``[B, 1, n, n]`` as it mixes: columns exact, rows approximate.
+        """The mixing matrix A ``[B, 1, n, n]``: columns exact, rows approximate.
 
         B is 1 where Z is static, so that Sinkhorn then runs once for all tokens.
         """

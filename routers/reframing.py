@@ -4,50 +4,35 @@ With ``|q - k|^2 = |q|^2 + |k|^2 - 2 q.k`` and ``|q|^2`` the same for every sour
 
     softmax_j(-|q - k_j|^2 / 2 tau) = softmax_j((q.k_j - |k_j|^2 / 2) / tau),
 
-which is ``softmax_j(q.k_j / tau)`` exactly where all ``|k_j|`` are equal: the dot
-product leaves out ``-|k_j|^2 / 2 tau``. The knob ``norm_awareness`` puts it back.
-(The Boltzmann form is the maximum-entropy one under a fixed mean squared distance.)
+which equals ``softmax_j(q.k_j / tau)`` exactly where all ``|k_j|`` are equal: the dot
+product leaves out ``-|k_j|^2 / 2 tau``. The Boltzmann form on the left is the
+maximum-entropy distribution under a fixed mean squared distance.
+
+The knob ``norm_awareness`` lambda puts the missing term back through `norm_aware`:
+
+    A_ij = softmax_j((q_i.k_j - lambda |k_j|^2 / 2) / tau),       tau = sqrt(K)
+
+At 0 this is the dot product, at 1 the Boltzmann distribution over distances.
 
 Source: All Routes Lead to Collapse (arXiv 2606.22325), claim restated.
 """
 
-import jax
 import jax.numpy as jnp
 
-from routers.base import Array
+from routers.base import Array, per_head
 
 
-def dot_product_routing(
-    query: Array, key: Array, temperature: float | Array, norm_awareness: float | Array
-) -> Array:
-    """``softmax_j((q.k_j - lambda |k_j|^2 / 2) / tau)``.
+def norm_aware(score: Array, strength: Array, key: Array) -> Array:
+    """``q_i.k_j - lambda |k_j|^2 / 2``: scores that know the norms of their keys.
 
     Args:
-      query: ``[T, K]``.
-      key: ``[S, K]``.
-      temperature: tau > 0; sqrt(K) in attention.
-      norm_awareness: lambda; 0 is the dot product, 1 equals `distance_routing`.
+      score: Dot products ``q_i.k_j`` before the temperature, ``[B, H, T, S]``.
+      strength: Knob lambda, scalar or ``[H]``; 0 leaves the scores unchanged, and at 1
+        their softmax is that of ``-|q_i - k_j|^2 / 2``.
+      key: Keys as they enter the score, ``[B, S, H, K]``.
 
     Returns:
-      Weights ``[T, S]``, rows sum to 1.
+      Scores ``[B, H, T, S]``.
     """
-    square = jnp.sum(key**2, axis=-1)
-    return jax.nn.softmax(
-        (query @ key.T - 0.5 * norm_awareness * square[None]) / temperature, axis=-1
-    )
-
-
-def distance_routing(query: Array, key: Array, temperature: float | Array) -> Array:
-    """``softmax_j(-|q - k_j|^2 / 2 tau)``: the Boltzmann distribution over distances.
-
-    Args:
-      query: ``[T, K]``.
-      key: ``[S, K]``.
-      temperature: tau > 0.
-
-    Returns:
-      Weights ``[T, S]``, rows sum to 1.
-    """
-    difference = query[:, None, :] - key[None, :, :]
-    energy = jnp.sum(difference**2, axis=-1) / 2
-    return jax.nn.softmax(-energy / temperature, axis=-1)
+    square = jnp.einsum("bshk,bshk->bhs", key, key)[:, :, None, :]
+    return score - 0.5 * per_head(strength) * square

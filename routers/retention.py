@@ -4,18 +4,19 @@
     y_i  = (norm_h(sum_j A_ij v_j) * swish(x_i W_g)) W_out
 
 The brake ``beta`` multiplies the log-decay ``log gamma_h`` per elapsed step. Limits: at
-0 undamped linear attention, free of position only without ``rotary``; as it grows the
-diagonal ``q_i . k_i`` is left, of either sign. Neutral: 1, the published decay.
+0 the router is undamped linear attention, which is free of position only without
+``rotary``; as the brake grows only the diagonal ``q_i . k_i`` is left, which may have
+either sign. Neutral: 1, the published decay.
 
 ``content`` interpolates both factors, after rotation, ``q -> c q + (1 - c) K^(-1/4)``
-and likewise k, so that at 0 the score is 1 for every pair and the decay is alone.
+and likewise k, so that at 0 the score is 1 for every pair and only the decay is left.
 
-Routing is signed: see `routers.recurrence` for what is reported.
+The routing is signed; `routers.recurrence` explains what is reported.
 
-Reference: Sun et al. 2023 (arXiv 2307.08621), recurrent form. Differs from it in
-values as wide as keys, in a norm without learned scale, in omitting the row
-normalisation of the parallel form (the norm of each head absorbs it up to epsilon),
-and in rotating as RoPE does, half-split, with ``rotary`` off unless asked for.
+Reference: Sun et al. 2023 (arXiv 2307.08621), recurrent form. It differs from the paper
+in four ways: values are as wide as keys, the norm has no learned scale, the row
+normalisation of the parallel form is omitted (the norm of each head absorbs it up to
+epsilon), and ``rotary``, off by default, rotates as RoPE does, half-split.
 """
 
 import dataclasses
@@ -30,7 +31,7 @@ import numpy as np
 from flax import struct
 
 from routers.attention import rotate
-from routers.base import Array, Geometry, Knob, Knobs, Router, Routing
+from routers.base import Array, Geometry, Knob, Knobs, Router, Routing, split_heads
 from routers.decay import require_whole_sequences
 from routers.recurrence import (
     SCALAR_CHUNK,
@@ -40,6 +41,7 @@ from routers.recurrence import (
     read_state,
     signed_routing,
 )
+from routers.validation import head_width, require_at_least, require_positive
 
 EPSILON = 1e-5
 
@@ -49,11 +51,13 @@ class RetentionConfig:
     """Static settings of `Retention`.
 
     Attributes:
-      heads: H; must divide the model width.
-      rotary: rotate queries and keys by position; needs an even head width.
-      gated: multiply the normalised read-out by a swish gate of the input.
-      init_scale: standard deviation of every weight matrix.
-      dtype: of the matrix products; the state is always float32.
+      heads: Number of heads H; must divide the model width.
+      rotary: Whether queries and keys are rotated by position, which needs an even
+        head width.
+      gated: Whether the normalised read-out is multiplied by a swish gate of the
+        input.
+      init_scale: Standard deviation of every initial weight matrix.
+      dtype: Type of the matrix products; the state is always float32.
     """
 
     heads: int = 1
@@ -63,10 +67,8 @@ class RetentionConfig:
     dtype: Any = jnp.float32
 
     def __post_init__(self) -> None:
-        if self.heads < 1:
-            raise ValueError(f"heads={self.heads}: at least 1")
-        if self.init_scale <= 0:
-            raise ValueError(f"init_scale={self.init_scale}: must be positive")
+        require_at_least(1, heads=self.heads)
+        require_positive(init_scale=self.init_scale)
 
 
 class RetentionFeatures(struct.PyTreeNode):
@@ -94,17 +96,26 @@ class Retention(Router):
         "key": "key",
     }
     knobs: ClassVar[Mapping[str, Knob]] = {
-        "brake": Knob(1.0, 0.0, math.inf, "log-decay; 0 undamped, inf the diagonal"),
-        "content": Knob(1.0, 0.0, 1.0, "factors of the score; 0 leaves the decay"),
+        "brake": Knob(
+            1.0,
+            0.0,
+            math.inf,
+            "scale of the log-decay; at 0 undamped, at inf the diagonal",
+        ),
+        "content": Knob(
+            1.0,
+            0.0,
+            1.0,
+            "weight of the input in the score; at 0 only the decay is left",
+        ),
     }
 
     def setup(self) -> None:
-        """Declares the two matrices; query, key, value and gate fused into one."""
+        """Declares the two matrices; query, key, value and gate are fused into one."""
         width, heads = self.width, self.config.heads
-        if width % heads:
-            raise ValueError(f"heads={heads} does not divide the model width {width}")
-        if self.config.rotary and (width // heads) % 2:
-            raise ValueError(f"rotary needs an even head width, not {width // heads}")
+        channels = head_width(width, heads)
+        if self.config.rotary and channels % 2:
+            raise ValueError(f"rotary=True: needs an even head width, not {channels}")
         normal = nn.initializers.normal(self.config.init_scale)
         parts = 4 if self.config.gated else 3
         self.fused = self.param("fused", normal, (width, parts * width))
@@ -113,10 +124,10 @@ class Retention(Router):
     def project(self, x: Array) -> RetentionFeatures:
         """Queries, keys, values and gate of ``x [B, S, D]``."""
         batch, length, width = x.shape
-        heads, dtype = self.config.heads, self.config.dtype
+        dtype = self.config.dtype
         flat = x.reshape(-1, width).astype(dtype) @ self.fused.astype(dtype)
         query, key, value = (
-            part.reshape(batch, length, heads, width // heads)
+            split_heads(part, batch, self.config.heads)
             for part in jnp.split(flat[:, : 3 * width], 3, axis=-1)
         )
         if self.config.rotary:
@@ -159,7 +170,7 @@ class Retention(Router):
     def _factors(
         self, features: RetentionFeatures, knobs: Knobs
     ) -> tuple[Array, Array]:
-        """Query, with the score's scale, and key."""
+        """Query with the score's scale, and key."""
         width = features.key.shape[-1]
         query, key = (
             content_factor(x, knobs["content"], width**-0.25)

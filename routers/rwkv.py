@@ -4,21 +4,21 @@
                      c (u + k_i)                     for j = i      (per channel)
     y_i  = (sigmoid(r_i) * sum_j A_ij v_j) W_out
 
-The brake ``beta`` multiplies the decay ``e^w`` per elapsed step: the same as ``w + log
-beta``. Limits: at 0 a softmax over all of the past, in content alone; as it grows only
-``{i, i - 1}`` keep mass, since the first step back is free of decay (``reach`` 1), and
-rows sum to 1 throughout. Neutral: 1, the published router.
+The brake ``beta`` multiplies the decay ``e^w`` per elapsed step, which is the same as
+``w + log beta``. Limits: at 0 the router is a softmax over all of the past, by content
+only; as the brake grows only ``{i, i - 1}`` keep mass, since the first step back does
+not decay (``reach`` 1). Rows always sum to 1. Neutral: 1, the published router.
 
-``content`` multiplies the keys *and* the bonus ``u``, a log-weight without position:
-with content 0 the bonus is dropped too. A key is one number in each channel, so there
-are no key norms to report and key normalisation does not apply.
+``content`` multiplies the keys *and* the bonus ``u``, which is a log-weight without
+position, so at content 0 the bonus vanishes too. A key is one number per channel, so
+there are no key norms to report and key normalisation does not apply.
 
-The routing averages, after the softmax, the channels of each of H groups: ``heads``
-only groups what is reported and which channels a knob ``[H]`` reaches.
+The routing averages the channels of each of H groups after the softmax. ``heads``
+determines only these groups, and which channels a knob ``[H]`` acts on.
 
-Reference: Peng et al. 2023 (arXiv 2305.13048). Differs from it in initial values: one
-normal distribution for the matrices, the token shift even, ``w`` as published for the
-first layer at every depth.
+Reference: Peng et al. 2023 (arXiv 2305.13048). It differs from the paper in its initial
+values: one normal distribution for all matrices, a token shift of one half everywhere,
+and at every depth the ``w`` that is published for the first layer.
 """
 
 import dataclasses
@@ -31,13 +31,23 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from routers.base import Array, Geometry, Knob, Knobs, Router, Routing, head_norms
+from routers.base import (
+    Array,
+    Geometry,
+    Knob,
+    Knobs,
+    Routing,
+    head_norms,
+    split_heads,
+)
 from routers.decay import require_whole_sequences
 from routers.recurrence import decay_ramp, shift_tokens
-from routers.rwkv_scan import Sums, empty_state, run_rows
-from routers.segments import scan_segments
+from routers.rwkv_scan import PastSums, no_sums, run_rows
+from routers.segments import SegmentedRouter, scan_segments
+from routers.validation import head_width, require_at_least, require_positive
 
-SEGMENT = 128  # positions whose intermediates the backward pass holds at once
+SEGMENT = 128
+"""Number of positions whose intermediates the backward pass holds at once."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,10 +55,11 @@ class RWKV4Config:
     """Static settings of `RWKV4`.
 
     Attributes:
-      heads: H, groups of channels; must divide the model width.
-      token_shift: mix each position with the one before it, ahead of the projections.
-      init_scale: standard deviation of every weight matrix.
-      dtype: of the matrix products; the recurrence is always float32.
+      heads: Number of groups of channels H; must divide the model width.
+      token_shift: Whether each position is mixed with the one before it, ahead of the
+        projections.
+      init_scale: Standard deviation of every initial weight matrix.
+      dtype: Type of the matrix products; the recurrence is always float32.
     """
 
     heads: int = 1
@@ -57,10 +68,8 @@ class RWKV4Config:
     dtype: Any = jnp.float32
 
     def __post_init__(self) -> None:
-        if self.heads < 1:
-            raise ValueError(f"heads={self.heads}: at least 1")
-        if self.init_scale <= 0:
-            raise ValueError(f"init_scale={self.init_scale}: must be positive")
+        require_at_least(1, heads=self.heads)
+        require_positive(init_scale=self.init_scale)
 
 
 class RWKV4Features(struct.PyTreeNode):
@@ -72,7 +81,7 @@ class RWKV4Features(struct.PyTreeNode):
 
 
 def initial_bonus(_: Array, shape: tuple[int, ...]) -> Array:
-    """``u``: log 0.3, in a zigzag that keeps neighbouring channels apart."""
+    """The bonus ``u``: log 0.3 plus a zigzag that separates neighbouring channels."""
     zigzag = (jnp.arange(math.prod(shape)) + 1) % 3 - 1.0
     return (math.log(0.3) + 0.5 * zigzag).reshape(shape)
 
@@ -84,7 +93,7 @@ def weighted_means(key: Array, value: Array, bonus: Array, decay: Array) -> Arra
     Key and value are ``[B, T, H, K]``, bonus and decay, with the brake in it,
     ``[H, K]``.
     """
-    state = empty_state(key.shape[0], bonus.size)
+    state = no_sums(key.shape[0], bonus.size)
     if key.shape[1] <= SEGMENT:
         return continued_means(key, value, bonus, decay, state)[0]
 
@@ -97,9 +106,9 @@ def weighted_means(key: Array, value: Array, bonus: Array, decay: Array) -> Arra
 
 
 def continued_means(
-    key: Array, value: Array, bonus: Array, decay: Array, state: Sums
-) -> tuple[Array, Sums]:
-    """`weighted_means` from a state on, and the state after it; see `run_rows`."""
+    key: Array, value: Array, bonus: Array, decay: Array, state: PastSums
+) -> tuple[Array, PastSums]:
+    """`weighted_means` after a state, and the state at the end; see `run_rows`."""
     batch, length, *grouped = key.shape
     shape = (batch, length, math.prod(grouped))
     key, value = key.reshape(shape), value.reshape(shape)
@@ -113,7 +122,7 @@ def through_matrices(
 ) -> tuple[Array, Array]:
     """Weights averaged over channels ``[B, H, T, S]`` and `weighted_means` by matrix.
 
-    One channel of every head at a time; arguments as in `weighted_means`.
+    Channels are processed one at a time; arguments as in `weighted_means`.
     """
     batch, length, heads, channels = key.shape
     position = jnp.arange(length)
@@ -136,30 +145,36 @@ def through_matrices(
     return total / channels, means.transpose(1, 3, 2, 0)
 
 
-class RWKV4(Router):
+class RWKV4(SegmentedRouter):
     """RWKV-4 time mixing; see the module docstring for the equation."""
 
     config: RWKV4Config = RWKV4Config()
 
+    segment: ClassVar[int] = SEGMENT
     kinds: ClassVar[frozenset[str]] = frozenset({"causal"})
     reach: ClassVar[float] = 1.0
     roles: ClassVar[Mapping[str, str]] = {
         "channel_key": "key",
     }
     knobs: ClassVar[Mapping[str, Knob]] = {
-        "brake": Knob(1.0, 0.0, math.inf, "decay rate; 0 content, inf {i, i - 1}"),
-        "content": Knob(1.0, 0.0, math.inf, "scale of keys and bonus; 0 none"),
+        "brake": Knob(
+            1.0,
+            0.0,
+            math.inf,
+            "scale of the decay; at 0 pure content, at inf {i, i - 1}",
+        ),
+        "content": Knob(
+            1.0, 0.0, math.inf, "scale of keys and bonus; at 0 only the decay is left"
+        ),
     }
 
     def setup(self) -> None:
         """Declares the matrices (key, value, receptance stacked) and the decay."""
         width, heads = self.width, self.config.heads
-        if width % heads:
-            raise ValueError(f"heads={heads} does not divide the model width {width}")
         normal = nn.initializers.normal(self.config.init_scale)
         self.kvr = self.param("kvr", normal, (3, width, width))
         self.out = self.param("out", normal, (width, width))
-        shape = (heads, width // heads)
+        shape = (heads, head_width(width, heads))
         self.time_decay = self.param("time_decay", decay_ramp(-5.0, 3.0), shape)
         self.time_first = self.param("time_first", initial_bonus, shape)
         if self.config.token_shift:
@@ -168,22 +183,21 @@ class RWKV4(Router):
 
     def project(self, x: Array) -> RWKV4Features:
         """Key, value and receptance of ``x [B, S, D]``, each ``[B, S, H, K]``."""
-        batch, length, width = x.shape
+        batch, _, width = x.shape
         dtype, heads = self.config.dtype, self.config.heads
         x, kvr = x.astype(dtype), self.kvr.astype(dtype)
-        shape = (batch, length, heads, width // heads)
         if not self.config.token_shift:
             fused = jnp.moveaxis(kvr, 0, 1).reshape(width, 3 * width)
             parts = jnp.split(x.reshape(-1, width) @ fused, 3, axis=-1)
-            return RWKV4Features(*(part.reshape(shape) for part in parts))
-        # x mixed with the position before it, three times; written as one difference
-        # and three products, and no [3, B, T, D]: both cost time and memory.
+            return RWKV4Features(*(split_heads(part, batch, heads) for part in parts))
+        # x is mixed with the position before it three times. One difference and three
+        # products take less time and memory than an array [3, B, T, D].
         change = shift_tokens(x) - x
         parts = [
             (x + change * (1 - present).astype(dtype)).reshape(-1, width) @ matrix
             for present, matrix in zip(self.time_mix, kvr, strict=True)
         ]
-        return RWKV4Features(*(part.reshape(shape) for part in parts))
+        return RWKV4Features(*(split_heads(part, batch, heads) for part in parts))
 
     def route(
         self, features: RWKV4Features, geometry: Geometry, knobs: Knobs
@@ -199,33 +213,20 @@ class RWKV4(Router):
         means = weighted_means(*self._scan_inputs(features, knobs))
         return self._read(means, features.receptance)
 
-    def forward(self, x: Array, geometry: Geometry, knobs: Knobs) -> Array:
-        """`mix` of `project`, long sequences one segment after the other.
+    def lookback(self) -> int:
+        """One position, for the token shift."""
+        return 1
 
-        A subclass with a `mix` of its own overrides this as well.
-        """
-        batch, length, width = x.shape
-        if length <= SEGMENT or self.is_initializing():
-            return super().forward(x, geometry, knobs)
-        require_whole_sequences(geometry)
-        module, variables = self.unbind()
+    def initial_state(self, batch: int) -> PastSums:
+        """The sums before any source, each ``[B, D]``."""
+        return no_sums(batch, self.width)
 
-        def step(params: Any, carry: Any, x: Array) -> Any:
-            return module.apply(
-                params[0], carry, x, params[1], method=type(self)._advance
-            )
-
-        carry = (jnp.zeros((batch, 1, width), x.dtype), empty_state(batch, width))
-        return scan_segments(step, (variables, dict(knobs)), carry, x, SEGMENT)
-
-    def _advance(self, carry: Any, x: Array, knobs: Knobs) -> tuple[Any, Array]:
-        """One segment; the carry is the position before it and the state."""
-        before, state = carry
-        features = self.project(jnp.concatenate([before, x], axis=1))
-        features = jax.tree.map(lambda feature: feature[:, 1:], features)
-        inputs = self._scan_inputs(features, knobs)
-        means, state = continued_means(*inputs, state)
-        return (x[:, -1:], state), self._read(means, features.receptance)
+    def continue_mix(
+        self, features: RWKV4Features, state: PastSums, knobs: Knobs
+    ) -> tuple[Array, PastSums]:
+        """``y [B, T, D]`` by the recurrence after a state, and the state at the end."""
+        means, state = continued_means(*self._scan_inputs(features, knobs), state)
+        return self._read(means, features.receptance), state
 
     def explicit(
         self, features: RWKV4Features, geometry: Geometry, knobs: Knobs

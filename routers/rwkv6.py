@@ -5,22 +5,24 @@
     w_m  = exp(-exp(w_0 + tanh(x_m W_1) W_2))              (per channel)
     y_i  = (norm_h(sum_j A_ij v_j) * swish(x_i W_g)) W_out
 
-The brake ``beta`` multiplies the log-decay. The product ends one step before the query,
-so the limits are: at 0 undamped linear attention with a bonus; as it grows ``{i, i -
-1}`` are left (``reach`` 1), of either sign. Neutral: 1, the published router.
+The brake ``beta`` multiplies the log-decay. Limits: at 0 the router is undamped linear
+attention with a bonus. Since the product ends one step before the query, ``{i, i - 1}``
+are left as the brake grows (``reach`` 1), with either sign. Neutral: 1, the published
+router.
 
 ``content`` interpolates both factors, ``r -> c r + (1 - c) K^(-1/2)`` and likewise k,
 and the bonus ``u -> c u + (1 - c)``, so that at 0 the product is 1 for every pair and
-the decay is alone. The product is not scaled by ``1 / sqrt(K)``.
+only the decay is left. The product is not scaled by ``1 / sqrt(K)``.
 
-``selectivity`` interpolates only the log-decay to a learned constant per channel:
-receptance and keys stay functions of the input.
+``selectivity`` interpolates only the log-decay, to a learned constant per channel.
+Receptance and keys stay functions of the input.
 
-Routing is signed: see `routers.recurrence` for what is reported.
+The routing is signed; `routers.recurrence` explains what is reported.
 
-Reference: Peng et al. 2024 (arXiv 2404.05892). Differs from it in a token shift of
-learned constants (as in RWKV-5; there it depends on the input too), one for all
-projections, and in one normal distribution for the initial values of the matrices.
+Reference: Peng et al. 2024 (arXiv 2404.05892). It differs from the paper in two ways.
+The token shift consists of learned constants, one set for all projections, as in RWKV-5
+(in the paper it also depends on the input), and all matrices are initialised from one
+normal distribution.
 """
 
 import dataclasses
@@ -33,7 +35,7 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from routers.base import Array, Geometry, Knob, Knobs, Router, Routing
+from routers.base import Array, Geometry, Knob, Knobs, Router, Routing, split_heads
 from routers.decay import require_whole_sequences
 from routers.recurrence import (
     content_factor,
@@ -45,8 +47,9 @@ from routers.recurrence import (
     shift_tokens,
     signed_routing,
 )
+from routers.validation import head_width, require_at_least, require_positive
 
-EPSILON = 64e-5  # of the published norm: the state is larger than a score's scale
+EPSILON = 64e-5  # as in the published norm: the state is larger than a score's scale
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,11 +57,12 @@ class RWKV6Config:
     """Static settings of `RWKV6`.
 
     Attributes:
-      heads: H; must divide the model width.
-      rank: of the projection to the decay.
-      token_shift: mix each position with the one before it, ahead of the projections.
-      init_scale: standard deviation of every weight matrix.
-      dtype: of the matrix products; log-decays and state are always float32.
+      heads: Number of heads H; must divide the model width.
+      rank: Rank of the projection to the decay.
+      token_shift: Whether each position is mixed with the one before it, ahead of the
+        projections.
+      init_scale: Standard deviation of every initial weight matrix.
+      dtype: Type of the matrix products; log-decays and state are always float32.
     """
 
     heads: int = 1
@@ -68,10 +72,8 @@ class RWKV6Config:
     dtype: Any = jnp.float32
 
     def __post_init__(self) -> None:
-        if self.heads < 1 or self.rank < 1:
-            raise ValueError(f"heads={self.heads}, rank={self.rank}: at least 1")
-        if self.init_scale <= 0:
-            raise ValueError(f"init_scale={self.init_scale}: must be positive")
+        require_at_least(1, heads=self.heads, rank=self.rank)
+        require_positive(init_scale=self.init_scale)
 
 
 class RWKV6Features(struct.PyTreeNode):
@@ -97,20 +99,28 @@ class RWKV6(Router):
     }
     knobs: ClassVar[Mapping[str, Knob]] = {
         "brake": Knob(
-            1.0, 0.0, math.inf, "log-decay; 0 undamped, inf {i, i - 1} alone"
+            1.0,
+            0.0,
+            math.inf,
+            "scale of the log-decay; at 0 undamped, at inf only {i, i - 1}",
         ),
-        "content": Knob(1.0, 0.0, 1.0, "factors and bonus; 0 leaves the decay"),
-        "selectivity": Knob(1.0, 0.0, 1.0, "decay by input; 0 a learned constant"),
+        "content": Knob(
+            1.0,
+            0.0,
+            1.0,
+            "weight of the input in factors and bonus; at 0 only the decay is left",
+        ),
+        "selectivity": Knob(
+            1.0, 0.0, 1.0, "weight of the input in the decay; at 0 a learned constant"
+        ),
     }
 
     def setup(self) -> None:
         """Declares the matrices; all that read the input are fused into one."""
         width, heads, rank = self.width, self.config.heads, self.config.rank
-        if width % heads:
-            raise ValueError(f"heads={heads} does not divide the model width {width}")
         normal = nn.initializers.normal(self.config.init_scale)
         constant, ramp = nn.initializers.constant, decay_ramp(-6.0, -1.0)
-        shape = (heads, width // heads)
+        shape = (heads, head_width(width, heads))
         self.fused = self.param("fused", normal, (width, 4 * width + rank))
         self.decay = self.param("decay", normal, (rank, width))
         self.decay_bias = self.param("decay_bias", ramp, (1, width))
@@ -135,7 +145,7 @@ class RWKV6(Router):
         rates = (low @ self.decay.astype(dtype)).astype(jnp.float32) + self.decay_bias
         receptance, key, value, gate = jnp.split(parts, 4, axis=-1)
         receptance, key, value, log_decay = (
-            part.reshape(batch, length, heads, width // heads)
+            split_heads(part, batch, heads)
             for part in (receptance, key, value, -jnp.exp(rates))
         )
         gate = gate.reshape(batch, length, width)

@@ -3,60 +3,95 @@
     y_i = sum_j A_ij v_j,    A_ij = exp(l_ij - L_i),    L_i = log sum_j exp(l_ij)
     l_ij = k_j - w (i - 1 - j)  for j < i,    u + k_i  for j = i       (per channel)
 
-A sequence is folded into rows of `ROW` positions. Rows are summed each by itself, what
-enters a row is gathered by doubling, and then all rows advance together: the plain
-recurrence, in a few steps of wide vectors in place of T narrow ones.
+A sequence is folded into rows of `ROW` positions. Each row is summed by itself, the
+sums that enter each row are gathered by doubling, and then all rows advance together.
+This is the plain recurrence in a few steps of wide vectors instead of T steps of narrow
+ones.
 
-The gradient is a recurrence of its own, backwards in time, over y and L alone::
+The gradient is a recurrence of its own, backwards in time, that needs only y and L::
 
     dv_j = A_jj g_j + e^{k_j} a_j,     a_j = sum_{i>j} e^{-w (i - 1 - j) - L_i} g_i
     dk_j = A_jj g_j (v_j - y_j) + e^{k_j} (v_j a_j - b_j),         b_j: g_i y_i for g_i
     dw   = -sum_j e^{k_j} (v_j a'_j - b'_j),     a', b': with (i - 1 - j) in the sum
 
-No state of the forward pass is stored or computed again. Sums are held relative to
-their greatest log-weight; the factor, at most 1, is the only thing exponentiated.
+No state of the forward pass is stored or computed again. Sums are kept relative to
+their greatest log-weight, so only factors of at most 1 are exponentiated.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
 
 from routers.base import Array
 
-ROW = 8  # positions, a power of 2; on CPU 16 is as fast and 4 slower
-EMPTY = -1e30  # log-weight of nothing: finite, so that differences are never NaN
+ROW = 8
+"""Number of positions in a row, a power of 2. On CPU 16 is as fast and 4 is slower."""
+EMPTY = -1e30
+"""Log-weight of an empty sum. It is finite so that differences are never NaN."""
 
-Sums = tuple[Array, ...]
-"""Sums and, last, the log-weight that they are relative to."""
+
+class PastSums(NamedTuple):
+    """Sums over earlier positions, from which y is read.
+
+    Attributes:
+      numerator: ``sum_j e^{l_j} v_j``, divided by ``e^top``.
+      denominator: ``sum_j e^{l_j}``, divided by ``e^top``; 1 for one position.
+      top: Greatest log-weight in the sums.
+    """
+
+    numerator: Array
+    denominator: Array | float
+    top: Array
+
+
+class FutureSums(NamedTuple):
+    """Sums over later positions, from which the gradient is read.
+
+    Attributes:
+      a: Weighted sum of ``g_i``, divided by ``e^top``.
+      b: Weighted sum of ``g_i y_i``, divided by ``e^top``.
+      delayed_a: ``a`` with the factor ``i - 1 - j`` in its sum; 0 for one position.
+      delayed_b: ``b`` with the same factor.
+      top: Greatest log-weight in the sums.
+    """
+
+    a: Array
+    b: Array
+    delayed_a: Array | float
+    delayed_b: Array | float
+    top: Array
+
+
+Sums = TypeVar("Sums", PastSums, FutureSums)
 
 Shift = Callable[[int, Sums], Sums]
-"""Moves sums by a number of positions."""
+"""Function that moves sums by a number of positions."""
 
 
-def empty_state(batch: int, channels: int) -> Sums:
-    """Numerator, denominator and their log-weight before any source, ``[B, D]``."""
+def no_sums(batch: int, channels: int) -> PastSums:
+    """The sums before any source, each ``[B, D]``."""
     zero = jnp.zeros((batch, channels), jnp.float32)
-    return zero, zero, zero + EMPTY
+    return PastSums(zero, zero, zero + EMPTY)
 
 
 def run_rows(
-    key: Array, value: Array, bonus: Array, decay: Array, state: Sums
-) -> tuple[Array, Sums]:
+    key: Array, value: Array, bonus: Array, decay: Array, state: PastSums
+) -> tuple[Array, PastSums]:
     """``y`` and the state after the last position.
 
     Args:
-      key: ``[B, T, D]``.
-      value: ``[B, T, D]``.
-      bonus: u ``[D]``.
-      decay: w, with the brake in it, ``[D]``.
-      state: before the first position, see `empty_state`.
+      key: Keys ``[B, T, D]``.
+      value: Values ``[B, T, D]``.
+      bonus: Bonus u ``[D]``.
+      decay: Decay w, including the brake, ``[D]``.
+      state: Sums before the first position, each ``[B, D]``; see `no_sums`.
 
     Returns:
-      y, float32 ``[B, T, D]``, and the state; the latter holds only where `ROW`
-      divides T or T is less than it.
+      y, float32 ``[B, T, D]``, and the sums after the last position. The latter are
+      valid only where `ROW` divides T or T is less than `ROW`.
     """
     batch, length, channels = key.shape
     padding = [(0, 0), (0, -length % ROW), (0, 0)]
@@ -70,174 +105,190 @@ def run_rows(
 
 @jax.custom_vjp
 def _rows(
-    key: Array, value: Array, bonus: Array, decay: Array, state: Sums
-) -> tuple[Array, Sums]:
-    y, _, state = _forward(key, value, bonus, decay, state)
+    key: Array, value: Array, bonus: Array, decay: Array, state: PastSums
+) -> tuple[Array, PastSums]:
+    y, _, state = _run(key, value, bonus, decay, state)
     return y, state
 
 
-def _forward(
-    key: Array, value: Array, bonus: Array, decay: Array, state: Sums
-) -> tuple[Array, Array, Sums]:
-    """Weighted means y, L, both ``[R, ROW, D]``, and the last state ``[B, D]``."""
+def _run(
+    key: Array, value: Array, bonus: Array, decay: Array, state: PastSums
+) -> tuple[Array, Array, PastSums]:
+    """Weighted means y and L, both ``[R, ROW, D]``, and the last state ``[B, D]``."""
     rows, row, channels = key.shape
-    batch = state[0].shape[0]
+    batch = state.top.shape[0]
 
-    def absorb(place: Array, sums: Sums) -> Sums:
-        new = (_at(value, place), 1.0, _at(key, place))
+    def absorb(place: Array, sums: PastSums) -> PastSums:
+        new = PastSums(_at(value, place), 1.0, _at(key, place))
         return _merge(_later(1, sums, decay), new)
 
     later = partial(_later, decay=decay)
-    across = _by_rows(later, row)
-    of_rows = _sum_rows((value, jnp.ones_like(key), key), later, reverse=False)
-    sums = _enter_rows(of_rows, state, across, reverse=False)
+    of_rows = _sum_rows(PastSums(value, jnp.ones_like(key), key), later, reverse=False)
+    sums = _enter_rows(of_rows, state, _by_rows(later, row), reverse=False)
 
-    def step(place: Array, loop: tuple[Sums, Array, Array]) -> Any:
+    def step(place: Array, loop: tuple[PastSums, Array, Array]) -> Any:
         sums, y, total = loop
-        own = (_at(value, place), 1.0, _at(key, place) + bonus)
-        numerator, denominator, top = _merge(sums, own)
-        y = _put(y, numerator / denominator, place)
-        total = _put(total, top + jnp.log(denominator), place)
+        own = PastSums(_at(value, place), 1.0, _at(key, place) + bonus)
+        read = _merge(sums, own)
+        y = _set_at(y, read.numerator / read.denominator, place)
+        total = _set_at(total, read.top + jnp.log(read.denominator), place)
         return absorb(place, sums), y, total
 
-    # The buffers of y and L are overwritten: what is in them does not matter.
+    # The buffers of y and L are overwritten, so their initial content does not matter.
     sums, y, total = jax.lax.fori_loop(0, row, step, (sums, value, key))
     return y, total, _of_row(sums, batch, -1)
 
 
-def _forward_saving(
-    key: Array, value: Array, bonus: Array, decay: Array, state: Sums
-) -> tuple[tuple[Array, Sums], Any]:
-    y, total, after = _forward(key, value, bonus, decay, state)
-    return (y, after), (key, value, bonus, decay, state, y, total, after[-1])
+def _run_saving(
+    key: Array, value: Array, bonus: Array, decay: Array, state: PastSums
+) -> tuple[tuple[Array, PastSums], Any]:
+    y, total, after = _run(key, value, bonus, decay, state)
+    return (y, after), (key, value, bonus, decay, state, y, total, after.top)
 
 
-def _backward(saved: Any, cotangents: tuple[Array, Sums]) -> tuple[Any, ...]:
+def _differentiate(saved: Any, cotangents: Any) -> tuple[Any, ...]:
     key, value, bonus, decay, state, y, total, last = saved
-    grad, (of_numerator, of_denominator, _) = cotangents
+    grad, of_state_after = cotangents
     rows, row, channels = key.shape
     batch = last.shape[0]
 
-    def absorb(sums: Sums, grad: Array, y: Array, total: Array) -> Sums:
-        return _merge(_earlier(1, sums, decay), (grad, grad * y, 0.0, 0.0, -total))
+    def absorb(sums: FutureSums, grad: Array, y: Array, total: Array) -> FutureSums:
+        new = FutureSums(grad, grad * y, 0.0, 0.0, -total)
+        return _merge(_earlier(1, sums, decay), new)
 
-    # The state that leaves is one more query, after the last position.
+    # The final state acts as one more query after the last position.
     none = jnp.zeros_like(last)
-    start: Sums = (of_numerator, -of_denominator, none, none, -last)
-    zero = jnp.zeros((rows, channels), jnp.float32)
+    start = FutureSums(
+        of_state_after.numerator, -of_state_after.denominator, none, none, -last
+    )
+    zeros = jnp.zeros((rows, channels), jnp.float32)
     earlier = partial(_earlier, decay=decay)
     nothing = jnp.zeros_like(key)
-    queries = (grad, grad * y, nothing, nothing, -total)
-    across = _by_rows(earlier, row)
+    queries = FutureSums(grad, grad * y, nothing, nothing, -total)
     of_rows = _sum_rows(queries, earlier, reverse=True)
-    sums = _enter_rows(of_rows, start, across, reverse=True)
+    sums = _enter_rows(of_rows, start, _by_rows(earlier, row), reverse=True)
 
     def step(step: Array, loop: Any) -> Any:
         place = row - 1 - step
         sums, dbonus, ddecay, dvalue, dkey = loop
-        a, b, delayed_a, delayed_b, top = sums
-        # Gradients take the place of what only this step still reads.
+        # Gradients overwrite what no later step reads.
         grad, total = _at(dvalue, place), _at(dkey, place)
         here, v = _at(key, place), _at(value, place)
-        past = jnp.exp(here + top)
+        past = jnp.exp(here + sums.top)
         own = jnp.exp(here + bonus - total) * grad
         of_own = own * (v - _at(y, place))
-        dvalue = _put(dvalue, own + past * a, place)
-        dkey = _put(dkey, of_own + past * (v * a - b), place)
-        ddecay = ddecay - past * (v * delayed_a - delayed_b)
+        dvalue = _set_at(dvalue, own + past * sums.a, place)
+        dkey = _set_at(dkey, of_own + past * (v * sums.a - sums.b), place)
+        ddecay = ddecay - past * (v * sums.delayed_a - sums.delayed_b)
         sums = absorb(sums, grad, _at(y, place), total)
         return sums, dbonus + of_own, ddecay, dvalue, dkey
 
-    loop = (sums, zero, zero, grad, total)
+    loop = (sums, zeros, zeros, grad, total)
     sums, dbonus, ddecay, dvalue, dkey = jax.lax.fori_loop(0, row, step, loop)
-    # The state that came in is one more source, before the first position.
-    a, b, delayed_a, delayed_b, top = _of_row(sums, batch, 0)
-    numerator, denominator, first = state
-    share = jnp.exp(first + top)
-    of_state = share * (numerator * delayed_a - denominator * delayed_b)
+    # The initial state acts as one more source before the first position.
+    after = _of_row(sums, batch, 0)
+    share = jnp.exp(state.top + after.top)
+    of_state = share * (
+        state.numerator * after.delayed_a - state.denominator * after.delayed_b
+    )
     ddecay = jnp.sum(ddecay, 0) - jnp.sum(of_state, 0)
-    dstate = (share * a, -share * b, jnp.zeros_like(first))
+    dstate = PastSums(share * after.a, -share * after.b, jnp.zeros_like(state.top))
     return dkey, dvalue, jnp.sum(dbonus, 0), ddecay, dstate
 
 
-_rows.defvjp(_forward_saving, _backward)
+_rows.defvjp(_run_saving, _differentiate)
 
 
 def _at(x: Array, place: Array) -> Array:
     return jax.lax.dynamic_index_in_dim(x, place, 1, keepdims=False)
 
 
-def _put(whole: Array, part: Array, place: Array) -> Array:
+def _set_at(whole: Array, part: Array, place: Array) -> Array:
     return jax.lax.dynamic_update_index_in_dim(whole, part, place, 1)
 
 
-def _later(steps: int, sums: Sums, decay: Array) -> Sums:
-    """The forward sums as they count some steps later."""
-    return *sums[:-1], sums[-1] - steps * decay
+def _later(steps: int, sums: PastSums, decay: Array) -> PastSums:
+    """The sums as they count some steps later, when they have decayed."""
+    return sums._replace(top=sums.top - steps * decay)
 
 
-def _earlier(steps: int, sums: Sums, decay: Array) -> Sums:
-    """The backward sums as they count some steps earlier, where every lag is longer."""
-    a, b, delayed_a, delayed_b, top = sums
-    return a, b, delayed_a + steps * a, delayed_b + steps * b, top - steps * decay
+def _earlier(steps: int, sums: FutureSums, decay: Array) -> FutureSums:
+    """The sums as they count some steps earlier, where every lag is longer."""
+    return sums._replace(
+        delayed_a=sums.delayed_a + steps * sums.a,
+        delayed_b=sums.delayed_b + steps * sums.b,
+        top=sums.top - steps * decay,
+    )
 
 
-def _merge(old: Sums, new: tuple[Any, ...]) -> Sums:
-    """Both sums, relative to the greater log-weight; one exponential."""
-    gap = old[-1] - new[-1]
+def _merge(old: Sums, new: Sums) -> Sums:
+    """The sum of both, relative to the greater log-weight; needs one exponential."""
+    gap = old.top - new.top
     lesser = jnp.exp(-jnp.abs(gap))
     of_old, of_new = jnp.where(gap > 0, 1.0, lesser), jnp.where(gap > 0, lesser, 1.0)
     sums = (of_old * x + of_new * y for x, y in zip(old[:-1], new[:-1], strict=True))
-    return *sums, jnp.maximum(old[-1], new[-1])
+    return _like(old, sums, jnp.maximum(old.top, new.top))
 
 
-def _by_rows(shift: Shift, row: int) -> Shift:
+def _by_rows(shift: Shift[Sums], row: int) -> Shift[Sums]:
     return lambda rows, sums: shift(row * rows, sums)
 
 
-def _sum_rows(sums: Sums, shift: Shift, reverse: bool) -> Sums:
-    """Sums of each row's positions ``[R, ROW, D]``, at its end: ``[R, D]``.
+def _sum_rows(sums: Sums, shift: Shift[Sums], reverse: bool) -> Sums:
+    """Sums over each row's positions ``[R, ROW, D]``, at the row's end: ``[R, D]``.
 
-    Half of the positions is moved onto the other until one is left. Reversed, the sums
-    are those at the row's start.
+    One half of the positions is moved onto the other half until one position is left.
+    If reversed, the sums are those at the row's start.
     """
-    while (half := sums[0].shape[1] // 2) > 0:
-        first = tuple(x[:, :half] for x in sums)
-        second = tuple(x[:, half:] for x in sums)
+    while (half := sums.top.shape[1] // 2) > 0:
+        first = _slice(sums, slice(None, half))
+        second = _slice(sums, slice(half, None))
         far, near = (second, first) if reverse else (first, second)
         sums = _merge(shift(half, far), near)
-    return tuple(x[:, 0] for x in sums)
+    return jax.tree.map(lambda x: x[:, 0], sums)
 
 
-def _enter_rows(sums: Sums, start: Sums, shift: Shift, reverse: bool) -> Sums:
-    """What enters each row ``[R, D]``: the rows before it and the sequence's start.
+def _enter_rows(sums: Sums, start: Sums, shift: Shift[Sums], reverse: bool) -> Sums:
+    """Sums that enter each row ``[R, D]``, from the rows before it and the start.
 
     Args:
-      sums: of every row alone ``[R, D]``, R = B times rows of a sequence.
-      start: what enters a sequence ``[B, D]``.
-      shift: moves sums past a number of rows.
-      reverse: from the last row to the first.
+      sums: Sums of every row alone ``[R, D]``, where R is B times the rows of a
+        sequence.
+      start: Sums that enter each sequence ``[B, D]``.
+      shift: Function that moves sums past a number of rows.
+      reverse: Whether rows are entered from the last to the first.
     """
-    batch, channels = start[-1].shape
-    by_row = (x.reshape(batch, -1, channels) for x in sums)
-    if reverse:
-        pairs = zip(by_row, start, strict=True)
-        sums = tuple(jnp.append(x[:, 1:], x0[:, None], 1) for x, x0 in pairs)
-    else:
-        pairs = zip(by_row, start, strict=True)
-        sums = tuple(jnp.append(x0[:, None], x[:, :-1], 1) for x, x0 in pairs)
-    rows, distance = sums[0].shape[1], 1
-    while distance < rows:  # each pass doubles how far a row has looked
-        seen = shift(distance, sums)
+    batch, channels = start.top.shape
+
+    def enter(of_rows: Array, start: Array) -> Array:
+        by_row = of_rows.reshape(batch, -1, channels)
+        if reverse:
+            return jnp.append(by_row[:, 1:], start[:, None], 1)
+        return jnp.append(start[:, None], by_row[:, :-1], 1)
+
+    sums = jax.tree.map(enter, sums, start)
+    rows, distance = sums.top.shape[1], 1
+    while distance < rows:  # each pass doubles the rows that each row has summed
         cut = slice(distance, None) if reverse else slice(None, -distance)
         pad = [(0, 0), (0, distance) if reverse else (distance, 0), (0, 0)]
-        reached = (jnp.pad(x[:, cut], pad) for x in seen[:-1])
-        top = jnp.pad(seen[-1][:, cut], pad, constant_values=EMPTY)
-        sums = _merge((*reached, top), sums)
+        seen = shift(distance, sums)
+        top = jnp.pad(seen.top[:, cut], pad, constant_values=EMPTY)
+        reached = (jnp.pad(x, pad) for x in _slice(seen, cut)[:-1])
+        sums = _merge(_like(sums, reached, top), sums)
         distance *= 2
-    return tuple(x.reshape(-1, channels) for x in sums)
+    return jax.tree.map(lambda x: x.reshape(-1, channels), sums)
+
+
+def _like(old: Sums, sums: Iterable[Array], top: Array) -> Sums:
+    """Sums of the same type as the old ones."""
+    make: Any = type(old)
+    return make(*sums, top)
+
+
+def _slice(sums: Sums, part: slice) -> Sums:
+    return jax.tree.map(lambda x: x[:, part], sums)
 
 
 def _of_row(sums: Sums, batch: int, index: int) -> Sums:
     """One row of every sequence, ``[B, D]``."""
-    return tuple(x.reshape(batch, -1, x.shape[-1])[:, index] for x in sums)
+    return jax.tree.map(lambda x: x.reshape(batch, -1, x.shape[-1])[:, index], sums)

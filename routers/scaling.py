@@ -1,7 +1,8 @@
-"""Products with factors that many numbers share, and their factors' gradients.
+"""Products with shared factors, with a faster gradient for the factor.
 
-The gradient of such a factor is a sum over all that it multiplied. Here it is taken as
-a matrix product with ones: XLA's CPU reductions of products take 15 times as long.
+The gradient of a factor that multiplies many numbers is a sum over all of them. Here
+that sum is a matrix product with ones, because XLA's CPU reductions of products take 15
+times as long.
 """
 
 import jax
@@ -56,6 +57,6 @@ by_position.defvjp(_position_forward, _position_backward)
 
 
 def _product(x: Array, y: Array) -> Array:
-    """Accumulated in float32, whatever the platform's default for products."""
+    """``x @ y`` accumulated in float32, whatever the platform's default precision."""
     highest = jax.lax.Precision.HIGHEST
     return jnp.dot(x, y, precision=highest, preferred_element_type=jnp.float32)

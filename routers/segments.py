@@ -1,17 +1,22 @@
-"""A scan over segments of a sequence that stores one carry a segment.
+"""Training on long sequences one segment after another.
 
-What `jax.checkpoint` inside `jax.lax.scan` does, with less memory: segments are read
-and written in place, so no array is folded, transposed or copied on the way.
+`scan_segments` is a scan that stores one carry per segment and computes the rest again
+in the backward pass. It does what `jax.checkpoint` inside `jax.lax.scan` does, with
+less memory: segments are read and written in place, so no array is folded, transposed
+or copied on the way.
+
+`SegmentedRouter` runs a whole recurrent router through it, projections included.
 """
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
 
-from routers.base import Array
+from routers.base import Array, Geometry, Knobs, Router
+from routers.decay import require_whole_sequences
 
 Step = Callable[[Any, Any, Any], tuple[Any, Array]]
 
@@ -20,13 +25,13 @@ def scan_segments(step: Step, params: Any, carry: Any, x: Any, length: int) -> A
     """Outputs of a recurrence along x, computed again in the backward pass.
 
     Args:
-      step: ``(params, carry, x [B, length, ...]) -> (carry, y [B, length, ...])``. It
-        must not close over values that are differentiated or mapped over.
-      params: pytree of float arrays, all that the step depends on otherwise.
-      carry: pytree of float arrays, the state before the first segment.
-      x: pytree of float arrays ``[B, T, ...]``. Where segments do not divide T the
-        last is filled up with zeros, and what it yields there is cut.
-      length: positions of a segment.
+      step: Function ``(params, carry, x [B, length, ...]) -> (carry, y [B, length,
+        ...])``. It must not close over values that are differentiated or mapped over.
+      params: Pytree of float arrays with everything else that the step depends on.
+      carry: Pytree of float arrays, the state before the first segment.
+      x: Pytree of float arrays ``[B, T, ...]``. Where segments do not divide T, the
+        last one is padded with zeros and its outputs there are dropped.
+      length: Number of positions in a segment.
 
     Returns:
       y ``[B, T, ...]``; the last carry is not returned.
@@ -99,3 +104,83 @@ def _backward(step: Step, length: int, saved: Any, dy: Array) -> tuple[Any, Any,
 
 
 _scan.defvjp(_forward, _backward)
+
+
+class SegmentedRouter(Router):
+    """A recurrent router that trains on long sequences one segment after another.
+
+    `mix` must give what `continue_mix` gives after `initial_state`. Sequences are split
+    only if the same class defines `mix` and `continue_mix`; a subclass that overrides
+    only one of them trains through its `mix` at every length.
+
+    Class attributes:
+      segment: Number of positions whose intermediates the backward pass holds at once;
+        longer sequences are split.
+    """
+
+    segment: ClassVar[int]
+
+    def lookback(self) -> int:
+        """Number of earlier positions that `project` reads at each position."""
+        raise TypeError(f"{type(self).__name__} does not define lookback")
+
+    def initial_state(self, batch: int) -> Any:
+        """The state before the first position, a pytree of float arrays."""
+        raise TypeError(f"{type(self).__name__} does not define initial_state")
+
+    def continue_mix(
+        self, features: Any, state: Any, knobs: Knobs
+    ) -> tuple[Array, Any]:
+        """``y [B, T, D]`` of features after a state, and the state at the end."""
+        raise TypeError(f"{type(self).__name__} does not define continue_mix")
+
+    def forward(self, x: Array, geometry: Geometry, knobs: Knobs) -> Array:
+        """`mix` of `project`, split into segments where the sequence is long."""
+        batch, length, width = x.shape
+        if (
+            length <= self.segment
+            or self.is_initializing()
+            or not _defined_together(type(self), "mix", "continue_mix")
+        ):
+            return super().forward(x, geometry, knobs)
+        require_whole_sequences(geometry)
+        module, variables = self.unbind()
+
+        def step(params: Any, carry: Any, x: Array) -> Any:
+            variables, knobs = params
+            return module.apply(
+                variables, carry, x, knobs, method=SegmentedRouter._advance
+            )
+
+        before = jnp.zeros((batch, self.lookback(), width), x.dtype)
+        carry = (before, self.initial_state(batch))
+        return scan_segments(step, (variables, dict(knobs)), carry, x, self.segment)
+
+    def _advance(self, carry: Any, x: Array, knobs: Knobs) -> tuple[Any, Array]:
+        """One segment; the carry holds the earlier positions to read and the state."""
+        before, state = carry
+        seen = jnp.concatenate([before, x], axis=1)
+        skipped = before.shape[1]
+        features = jax.tree.map(
+            lambda feature: feature[:, skipped:], self.project(seen)
+        )
+        y, state = self.continue_mix(features, state, knobs)
+        return (_last(before, x), state), y
+
+
+def _last(before: Array, x: Array) -> Array:
+    """The last positions of a segment, as many as ``before`` holds.
+
+    They are sliced from a concatenation of their own, so that the gradient of the carry
+    is added to the complete gradient of the projections.
+    """
+    return jnp.concatenate([before, x], axis=1)[:, x.shape[1] :]
+
+
+def _defined_together(router: type[Router], *methods: str) -> bool:
+    """Whether one class of a router's ancestry defines all of these methods."""
+    owners = {
+        next(base for base in router.__mro__ if method in vars(base))
+        for method in methods
+    }
+    return len(owners) == 1

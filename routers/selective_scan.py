@@ -2,9 +2,9 @@
 
     A_ij = sum_n C_in exp(rate_n sum_{m=j+1..i} Delta_m) B_jn Delta_j   (per channel)
 
-Two readings of the same sum: a scan over time, linear in T, and the explicit matrix of
-one channel after the other. Neither ever holds an array of [I, T, S, N], nor the scan
-one of [T, I, N] beyond a chunk.
+The same sum is computed in two ways: by a scan over time, linear in T, and by the
+explicit matrix of one channel after the other. Neither ever holds an array of
+[I, T, S, N], and the scan holds no array of [T, I, N] beyond a chunk.
 """
 
 import functools
@@ -21,16 +21,17 @@ from routers.scaling import by_channel, by_position
 from routers.segments import scan_segments
 
 CHUNK = 32
+"""Number of positions whose every state is held at once."""
 
 
 class Factors(struct.PyTreeNode):
     """The factors of A with the knobs applied, float32.
 
     Attributes:
-      step: Delta in the exponent ``[B, S, H, P]``.
-      written: Delta in the write gate ``[B, S, H, P]``.
-      write: ``[B, S, 1 or H, N]``.
-      read: ``[B, S, 1 or H, N]``.
+      step: Delta in the exponent, ``[B, S, H, P]``.
+      written: Delta in the write gate, ``[B, S, H, P]``.
+      write: Factor B, ``[B, S, 1 or H, N]``.
+      read: Factor C, ``[B, S, 1 or H, N]``.
       rate: ``beta A``, never positive, ``[N, H, P]``.
     """
 
@@ -45,8 +46,8 @@ class Factors(struct.PyTreeNode):
 def selective_scan(factors: Factors, value: Array, chunk: int = CHUNK) -> Array:
     """``A value`` of every channel by the recurrence, ``[B, S, H, P]`` float32.
 
-    Compiled on its own, as every loop here: outside of jit a loop whose step is a
-    closure would be compiled anew at each call.
+    It is compiled on its own, like every loop here: outside of jit, a loop whose step
+    is a closure would be compiled again at each call.
     """
     state = empty_state(factors, value)
     if value.shape[1] <= chunk:
@@ -63,11 +64,12 @@ def _advance(rate: Array, state: Array, now: tuple[Array, ...]) -> tuple[Array, 
 
 
 def continued_scan(factors: Factors, value: Array, state: Array) -> tuple[Array, Array]:
-    """`selective_scan` from a state on, every step stored, and the state after it.
+    """`selective_scan` after a state, storing every state, and the state at the end.
 
-    The loop itself multiplies and adds: factors are made before it and states read
-    after it, all steps at once. Sums over N are written out and other sums are products
-    (`routers.scaling`), as XLA's CPU reductions took three quarters of a step.
+    The loop itself only multiplies and adds: its factors are computed before it and its
+    states are read after it, for all positions at once. Sums over N are written out,
+    and other sums are matrix products (`routers.scaling`), because XLA's CPU reductions
+    took three quarters of a step's time.
     """
     source = factors.written * value.astype(jnp.float32)
     step, source, write, read = (
@@ -103,9 +105,10 @@ def channel_matrix(
     """A of one channel in every group, float32 ``[B, H, T, S]``.
 
     Args:
-      channel: Delta in the exponent and as written, ``[B, S, H]``; rates ``[N, H]``.
-      write: ``[B, S, 1 or H, N]``.
-      read: ``[B, S, 1 or H, N]``.
+      channel: Delta in the exponent and Delta as written, ``[B, S, H]``, and rates
+        ``[N, H]``.
+      write: Factor B, ``[B, S, 1 or H, N]``.
+      read: Factor C, ``[B, S, 1 or H, N]``.
     """
     step, written, rate = channel
     elapsed = segment_sums(step.swapaxes(1, 2))  # [B, H, T, S]
@@ -115,14 +118,14 @@ def channel_matrix(
         pair = read[..., :, None] * write[..., None, :]
         return total + pair * jnp.exp(rate[:, None, None] * elapsed), None
 
-    # State by state: [T, S, N] never exists.
+    # States are added one at a time, so that [T, S, N] never exists.
     states = (rate, write.transpose(3, 0, 2, 1), read.transpose(3, 0, 2, 1))
     total, _ = jax.lax.scan(add, jnp.zeros_like(elapsed), states)
     return state_space.causal(total * written.swapaxes(1, 2)[:, :, None])
 
 
 def channels_first(factors: Factors) -> tuple[Array, Array, Array]:
-    """Delta, written Delta and rate with P first, to loop over `channel_matrix`."""
+    """Delta, written Delta and rate with P first, to map `channel_matrix` over P."""
     step, written, rate = factors.step, factors.written, factors.rate
     return (
         jnp.moveaxis(step, -1, 0),
@@ -147,7 +150,7 @@ def average_shares(factors: Factors) -> tuple[Array, Array]:
 
 @jax.jit
 def selective_product(factors: Factors, value: Array) -> Array:
-    """``A value`` through the matrix of every channel, the oracle of the scan."""
+    """``A value`` through the matrix of every channel, to check the scan."""
 
     def apply(channel: Any) -> Array:
         *channel, value = channel

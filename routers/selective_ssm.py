@@ -5,19 +5,21 @@
 
 ``Delta = softplus(low-rank(x) + bias)``, B and C are linear in x and shared by all
 channels, ``A = -exp(A_log)``. The brake ``beta`` multiplies the log-decay ``A Delta``
-only: scaling Delta itself would also change the write gate. Neutral: 1, as published.
-Limits: at 0 an undamped sum over the past, ``C_i . B_j Delta_j``; as it grows only the
-diagonal ``C_i . B_i Delta_i`` is left. The other knobs: see `routers.state_space`.
+only, since scaling Delta itself would also change the write gate. Neutral: 1, as
+published. Limits: at 0 the router is an undamped sum over the past, ``C_i . B_j
+Delta_j``; as the brake grows only the diagonal ``C_i . B_i Delta_i`` is left. The other
+knobs are explained in `routers.state_space`.
 
-The matrix acts on x, after the convolution and before the gate; the skip ``D x`` is
-outside of it. Channels are routed apart: each channel's rows are normalised first
-(magnitudes, and the cancellation), then averaged over the channels of a group.
-A row without any magnitude reports the diagonal.
+The matrix acts on x, after the convolution and before the gate; it does not contain the
+skip ``D x``. Each channel has a routing of its own: its rows are normalised first
+(magnitudes and cancellation) and then averaged over the channels of a group. A row of
+zero magnitude reports the diagonal.
 
 Reference: Gu and Dao 2023 (arXiv 2312.00752), agreeing with the sequential path of
 the transformers library; the matrix as in Ali et al. 2024 (arXiv 2403.01590), but
-with the decay at the query's own step. Differs from the paper: weights are drawn
-normal with one scale, frozen constants are added for ``selectivity``.
+with the decay at the query's own step. It differs from the paper in two ways: weights
+are drawn from one normal distribution, and frozen constants are added for
+``selectivity``.
 """
 
 import dataclasses
@@ -30,10 +32,18 @@ import jax.numpy as jnp
 from flax import struct
 
 from routers import state_space
-from routers.base import Array, Geometry, Knob, Knobs, Router, Routing, head_norms
+from routers.base import (
+    Array,
+    Geometry,
+    Knob,
+    Knobs,
+    Routing,
+    head_norms,
+    split_heads,
+)
 from routers.decay import require_whole_sequences
 from routers.scaling import by_channel
-from routers.segments import scan_segments
+from routers.segments import SegmentedRouter
 from routers.selective_scan import (
     Factors,
     average_shares,
@@ -42,8 +52,10 @@ from routers.selective_scan import (
     selective_scan,
 )
 from routers.state_space import blend
+from routers.validation import head_width, require_at_least
 
-SEGMENT = 32  # positions whose every state the backward pass holds at once
+SEGMENT = 32
+"""Number of positions whose every state the backward pass holds at once."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,14 +63,14 @@ class SelectiveSSMConfig:
     """Static settings of `SelectiveSSM`.
 
     Attributes:
-      expand: inner channels per model channel, I = expand * D.
-      state: N, decaying states per channel.
-      conv: window of the causal convolution; 1 is none.
-      step_rank: rank of Delta's projection; 0 is ``ceil(D / 16)``.
-      groups: H, groups of channels that are reported; must divide I.
-      gated: multiply by SiLU(z).
-      init_scale: standard deviation of the weight matrices.
-      dtype: of the matrix products; Delta, state and routing are always float32.
+      expand: Number of inner channels per model channel, I = expand * D.
+      state: Number of decaying states per channel, N.
+      conv: Window of the causal convolution; 1 means no convolution.
+      step_rank: Rank of Delta's projection; 0 stands for ``ceil(D / 16)``.
+      groups: Number of groups of channels that are reported, H; must divide I.
+      gated: Whether the output is multiplied by SiLU(z).
+      init_scale: Standard deviation of the initial weight matrices.
+      dtype: Type of the matrix products; Delta, state and routing are always float32.
     """
 
     expand: int = 2
@@ -71,22 +83,25 @@ class SelectiveSSMConfig:
     dtype: Any = jnp.float32
 
     def __post_init__(self) -> None:
-        for name in ("expand", "state", "conv", "groups"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name}={getattr(self, name)}: at least 1")
-        if self.step_rank < 0:
-            raise ValueError(f"step_rank={self.step_rank}: at least 0")
+        require_at_least(
+            1,
+            expand=self.expand,
+            state=self.state,
+            conv=self.conv,
+            groups=self.groups,
+        )
+        require_at_least(0, step_rank=self.step_rank)
 
 
 class SelectiveFeatures(struct.PyTreeNode):
     """Projected input; P = I / H channels in each of H groups.
 
     Attributes:
-      value: x after the convolution ``[B, S, H, P]``.
-      gate: z ``[B, S, I]``, None where not gated.
+      value: x after the convolution, ``[B, S, H, P]``.
+      gate: z, ``[B, S, I]``; None without a gate.
       step: Delta after softplus, float32 ``[B, S, H, P]``.
-      write: B, ``[B, S, N]``.
-      read: C, ``[B, S, N]``.
+      write: Factor B, ``[B, S, N]``.
+      read: Factor C, ``[B, S, N]``.
     """
 
     value: Array
@@ -96,20 +111,20 @@ class SelectiveFeatures(struct.PyTreeNode):
     read: Array
 
 
-class SelectiveSSM(Router):
+class SelectiveSSM(SegmentedRouter):
     """The Mamba-1 mixer; see the module docstring for the equation."""
 
     config: SelectiveSSMConfig = SelectiveSSMConfig()
 
+    segment: ClassVar[int] = SEGMENT
     kinds: ClassVar[frozenset[str]] = frozenset({"causal"})
     knobs: ClassVar[Mapping[str, Knob]] = state_space.KNOBS
 
     def setup(self) -> None:
-        """Declares the weights; input and gate fused, Delta, B and C fused."""
+        """Declares the weights; input and gate are fused, and so are Delta, B and C."""
         config = self.config
-        inner, state, groups = config.expand * self.width, config.state, config.groups
-        if inner % groups:
-            raise ValueError(f"groups={groups} does not divide {inner} inner channels")
+        inner, state = config.expand * self.width, config.state
+        head_width(inner, config.groups, "groups", "the inner width")
         rank = config.step_rank or -(-self.width // 16)
         normal = nn.initializers.normal(config.init_scale)
         parts = 2 if config.gated else 1
@@ -119,7 +134,7 @@ class SelectiveSSM(Router):
         self.select = self.param("select", normal, (inner, rank + 2 * state))
         self.step_up = self.param("step_up", normal, (rank, inner))
         self.step_bias = self.param("step_bias", state_space.step_bias, (inner,))
-        self.log_rate = self.param("log_rate", _spread_rates, (inner, state))
+        self.log_rate = self.param("log_rate", _rates_by_state, (inner, state))
         self.skip = self.param("skip", nn.initializers.ones, (inner,))
         self.out = self.param("out", normal, (inner, self.width))
         constant = state_space.constant_product(state)
@@ -141,11 +156,11 @@ class SelectiveSSM(Router):
         rank = self.step_up.shape[0]
         low, write, read = jnp.split(selected, [rank, rank + state], axis=-1)
         step = (low @ self.step_up.astype(dtype)).astype(jnp.float32)
-        grouped = (batch, length, config.groups, inner // config.groups)
+        step = jax.nn.softplus(step + self.step_bias)
         return SelectiveFeatures(
-            value=value.reshape(grouped),
+            value=split_heads(value, batch, config.groups),
             gate=gate.reshape(batch, length, inner) if config.gated else None,
-            step=jax.nn.softplus(step + self.step_bias).reshape(grouped),
+            step=split_heads(step, batch, config.groups),
             write=write.reshape(batch, length, state),
             read=read.reshape(batch, length, state),
         )
@@ -170,37 +185,23 @@ class SelectiveSSM(Router):
         factors = self.factors(features, knobs)
         return self._read(selective_scan(factors, features.value), features)
 
-    def forward(self, x: Array, geometry: Geometry, knobs: Knobs) -> Array:
-        """`mix` of `project`, long sequences one segment after the other.
+    def lookback(self) -> int:
+        """The window of the convolution without the present position."""
+        return self.config.conv - 1
 
-        A subclass with a `mix` of its own overrides this as well.
-        """
-        batch, length, width = x.shape
-        if length <= SEGMENT or self.is_initializing():
-            return super().forward(x, geometry, knobs)
-        require_whole_sequences(geometry)
-        module, variables = self.unbind()
+    def initial_state(self, batch: int) -> Array:
+        """Zeros ``[B, N, H, P]``."""
+        config = self.config
+        grouped = (config.groups, self.skip.shape[0] // config.groups)
+        return jnp.zeros((batch, config.state, *grouped), jnp.float32)
 
-        def step(params: Any, carry: Any, x: Array) -> Any:
-            variables, knobs = params
-            return module.apply(variables, carry, x, knobs, method=type(self)._advance)
-
-        grouped = (self.config.groups, self.skip.shape[0] // self.config.groups)
-        state = jnp.zeros((batch, self.config.state, *grouped), jnp.float32)
-        carry = (jnp.zeros((batch, self.config.conv - 1, width), x.dtype), state)
-        return scan_segments(step, (variables, dict(knobs)), carry, x, SEGMENT)
-
-    def _advance(self, carry: Any, x: Array, knobs: Knobs) -> tuple[Any, Array]:
-        """One segment; the carry is what the convolution still reads and the state."""
-        before, state = carry
-        seen = jnp.concatenate([before, x], axis=1)
-        skipped = before.shape[1]
-        features = jax.tree.map(
-            lambda feature: feature[:, skipped:], self.project(seen)
-        )
+    def continue_mix(
+        self, features: SelectiveFeatures, state: Array, knobs: Knobs
+    ) -> tuple[Array, Array]:
+        """``y [B, T, D]`` by the recurrence after a state, and the state at the end."""
         factors = self.factors(features, knobs)
         mixed, state = continued_scan(factors, features.value, state)
-        return (seen[:, x.shape[1] :], state), self._read(mixed, features)
+        return self._read(mixed, features), state
 
     def explicit(
         self, features: SelectiveFeatures, geometry: Geometry, knobs: Knobs
@@ -235,7 +236,7 @@ class SelectiveSSM(Router):
         batch, length = mixed.shape[:2]
         value = features.value.astype(jnp.float32)
         skip = self.skip.reshape(value.shape[2:])
-        # The sum may be undamped: it stays float32 until the gate has been applied.
+        # The sum may be undamped, so it stays float32 until the gate has been applied.
         y = (mixed + by_channel(value, skip)).reshape(batch, length, -1)
         if features.gate is not None:
             y = y * jax.nn.silu(features.gate.astype(jnp.float32))
@@ -244,7 +245,7 @@ class SelectiveSSM(Router):
         return flat.reshape(batch, length, self.width)
 
 
-def _spread_rates(key: Array, shape: tuple[int, int]) -> Array:
+def _rates_by_state(key: Array, shape: tuple[int, int]) -> Array:
     """``log(1 .. N)`` for every channel, the real-valued S4D initialisation."""
     del key  # the same for every seed, as published
     return jnp.broadcast_to(jnp.log(jnp.arange(1.0, shape[1] + 1.0)), shape)

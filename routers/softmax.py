@@ -1,4 +1,4 @@
-"""The softmax of all routers that have one: masked, with a null source."""
+"""The softmax that routers share: masked, with a null source."""
 
 import jax
 import jax.numpy as jnp
@@ -10,12 +10,15 @@ def masked_softmax(logits: Array, mask: Array, null_sink: Array) -> Array:
     """Softmax over allowed sources with an extra source of logit 0 and weight z.
 
     Args:
-      logits: float32 ``[B, H, T, S]``.
-      mask: bool, broadcastable to the logits; no row all false.
-      null_sink: z >= 0, shaped to broadcast; 0 is the ordinary softmax.
+      logits: Logits, float32 ``[B, H, T, S]``.
+      mask: Whether a source is allowed, bool, broadcastable to the logits. Every row
+        must allow at least one source.
+      null_sink: Weight z >= 0 of the extra source, shaped to broadcast; 0 gives the
+        ordinary softmax.
 
     Returns:
-      Weights of the S sources, float32; rows sum to 1 less the null source's share.
+      Weights of the S sources, float32; rows sum to 1 minus the share of the null
+      source.
     """
     return _softmax(jnp.where(mask, logits, -jnp.inf), null_sink)
 
@@ -31,7 +34,7 @@ def _softmax_forward(
     floor = jnp.where(null_sink > 0, 0.0, -jnp.inf)
     top = jnp.maximum(jnp.max(logits, axis=-1, keepdims=True), floor)
     unnormalized = jnp.exp(logits - top)
-    # At z > 0 top >= 0; at 0 this is but the derivative, exact for top > -40.
+    # At z > 0, top >= 0. At z = 0 only the derivative needs this; exact for top > -40.
     null = jnp.exp(jnp.minimum(-top, 40.0))
     total = jnp.sum(unnormalized, axis=-1, keepdims=True) + null_sink * null
     weights = unnormalized / total
@@ -41,7 +44,7 @@ def _softmax_forward(
 def _softmax_backward(
     saved: tuple[Array, Array, Array], gradient: Array
 ) -> tuple[Array, Array]:
-    """From the weights alone; through the division it took a tenth of a step more."""
+    """From the weights alone: through the division a step took a tenth longer."""
     weights, null, null_sink = saved
     weighted = gradient * weights
     along = jnp.sum(weighted, axis=-1, keepdims=True)

@@ -6,16 +6,18 @@
 ``[x, B, C] = SiLU(conv(in(.)))``, B and C shared by the heads of a group, ``Delta =
 clamp(softplus(in(.) + bias))``, ``a = -exp(a_log)``. The brake ``beta`` multiplies the
 log-decay ``a Delta`` only, never the Delta that is written. Neutral: 1, as published.
-Limits: at 0 an undamped sum, linear attention without decay; as it grows only the
-diagonal ``C_i . B_i Delta_i`` is left. The other knobs: see `routers.state_space`.
+Limits: at 0 the router is an undamped sum, linear attention without decay; as the brake
+grows only the diagonal ``C_i . B_i Delta_i`` is left. The other knobs are explained in
+`routers.state_space`.
 
 The matrix acts on x, after the convolution and before skip, gate and norm. Rows are
 normalised per head; all channels of a head share one matrix, so nothing is averaged.
-A row without any magnitude reports the diagonal.
+A row of zero magnitude reports the diagonal.
 
 Reference: Dao and Gu 2024 (arXiv 2405.21060), agreeing with the transformers
-library; the norm is per group of heads. Differs from the paper: weights are drawn
-normal with one scale, frozen constants are added for ``selectivity``.
+library; the norm is per group of heads. It differs from the paper in two ways: weights
+are drawn from one normal distribution, and frozen constants are added for
+``selectivity``.
 """
 
 import dataclasses
@@ -33,6 +35,7 @@ from routers.base import Array, Geometry, Knob, Knobs, Router, Routing, head_nor
 from routers.decay import require_whole_sequences, signed_shares
 from routers.ssd_scan import SSDFactors, ssd_matrix, ssd_scan
 from routers.state_space import blend
+from routers.validation import head_width, require_at_least
 
 EPSILON = 1e-5
 
@@ -42,14 +45,14 @@ class SSDConfig:
     """Static settings of `SSD`.
 
     Attributes:
-      expand: inner channels per model channel, I = expand * D.
-      state: N, size of B and C.
-      conv: window of the causal convolution; 1 is none.
-      heads: H; must divide I.
-      groups: heads that share B and C come in this many groups; must divide H.
-      step_limit: least and greatest Delta, after softplus.
-      init_scale: standard deviation of the weight matrices.
-      dtype: of the matrix products; Delta, state and routing are always float32.
+      expand: Number of inner channels per model channel, I = expand * D.
+      state: Size of B and C, N.
+      conv: Window of the causal convolution; 1 means no convolution.
+      heads: Number of heads H; must divide I.
+      groups: Number of groups of heads that share B and C; must divide H.
+      step_limit: Least and greatest Delta, applied after softplus.
+      init_scale: Standard deviation of the initial weight matrices.
+      dtype: Type of the matrix products; Delta, state and routing are always float32.
     """
 
     expand: int = 2
@@ -62,25 +65,31 @@ class SSDConfig:
     dtype: Any = jnp.float32
 
     def __post_init__(self) -> None:
-        for name in ("expand", "state", "conv", "heads", "groups"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name}={getattr(self, name)}: at least 1")
-        if self.heads % self.groups:
-            raise ValueError(f"groups={self.groups} does not divide {self.heads} heads")
+        require_at_least(
+            1,
+            expand=self.expand,
+            state=self.state,
+            conv=self.conv,
+            heads=self.heads,
+            groups=self.groups,
+        )
+        head_width(self.heads, self.groups, "groups", "the number of heads")
         low, high = self.step_limit
         if not 0 <= low <= high:
-            raise ValueError(f"step_limit={self.step_limit}: wants 0 <= low <= high")
+            raise ValueError(
+                f"step_limit={self.step_limit}: must satisfy 0 <= low <= high"
+            )
 
 
 class SSDFeatures(struct.PyTreeNode):
     """Projected input; G groups of R heads, P channels in each head.
 
     Attributes:
-      value: x after the convolution ``[B, S, G, R, P]``.
-      gate: z ``[B, S, I]``.
+      value: x after the convolution, ``[B, S, G, R, P]``.
+      gate: z, ``[B, S, I]``.
       step: Delta after softplus and clamp, float32 ``[B, S, G, R]``.
-      write: B, after the convolution ``[B, S, G, N]``.
-      read: C, likewise ``[B, S, G, N]``.
+      write: Factor B after the convolution, ``[B, S, G, N]``.
+      read: Factor C after the convolution, ``[B, S, G, N]``.
     """
 
     value: Array
@@ -99,11 +108,10 @@ class SSD(Router):
     knobs: ClassVar[Mapping[str, Knob]] = state_space.KNOBS
 
     def setup(self) -> None:
-        """Declares the weights; gate, x, B, C and Delta come from one matrix."""
+        """Declares the weights; one matrix produces gate, x, B, C and Delta."""
         config = self.config
         inner, heads = config.expand * self.width, config.heads
-        if inner % heads:
-            raise ValueError(f"heads={heads} does not divide {inner} inner channels")
+        head_width(inner, heads, whole="the inner width")
         normal = nn.initializers.normal(config.init_scale)
         zeros, ones = nn.initializers.zeros, nn.initializers.ones
         convolved = inner + 2 * config.groups * config.state
@@ -112,7 +120,7 @@ class SSD(Router):
         self.kernel = self.param("kernel", normal, (config.conv, convolved))
         self.kernel_bias = self.param("kernel_bias", zeros, (convolved,))
         self.step_bias = self.param("step_bias", state_space.step_bias, (heads,))
-        self.log_rate = self.param("log_rate", _spread_rates, (heads,))
+        self.log_rate = self.param("log_rate", _rates_by_head, (heads,))
         self.skip = self.param("skip", ones, (heads,))
         self.scale = self.param("scale", ones, (inner,))
         self.out = self.param("out", normal, (inner, self.width))
@@ -161,7 +169,7 @@ class SSD(Router):
         )
 
     def mix(self, features: SSDFeatures, geometry: Geometry, knobs: Knobs) -> Array:
-        """``y [B, T, D]`` chunk by chunk, memory linear in T."""
+        """``y [B, T, D]`` chunk by chunk, with memory linear in T."""
         require_whole_sequences(geometry)
         factors = self.factors(features, knobs)
         return self._read(ssd_scan(factors, features.value), features)
@@ -220,7 +228,7 @@ class SSD(Router):
         return flat.reshape(batch, length, self.width)
 
 
-def _spread_rates(key: Array, shape: tuple[int]) -> Array:
-    """``log(1 .. H)``: each head another time scale, as in the reference code."""
+def _rates_by_head(key: Array, shape: tuple[int]) -> Array:
+    """``log(1 .. H)``: a different time scale per head, as in the reference code."""
     del key  # the same for every seed
     return jnp.log(jnp.arange(1.0, shape[0] + 1.0))

@@ -1,4 +1,4 @@
-"""The checks: each takes a `Specimen` and returns None or one line with the culprit."""
+"""The checks: each takes a `Specimen` and returns None or the failure in one line."""
 
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -19,14 +19,14 @@ Check = Callable[[Specimen], str | None]
 
 
 def _difference(name: str, found: Any, wanted: Any) -> str | None:
-    """One line where two arrays differ by more than the tolerance."""
+    """One line if two arrays differ by more than the tolerance, else None."""
     found, wanted = np.asarray(found), np.asarray(wanted)
     if np.allclose(found, wanted, rtol=RELATIVE, atol=ABSOLUTE):
         return None
     gap = np.abs(found.astype(float) - wanted.astype(float))
     worst = np.unravel_index(np.nanargmax(np.nan_to_num(gap, nan=np.inf)), gap.shape)
     where = tuple(int(i) for i in worst)
-    return f"{name}: {found[worst]:.6g} against {wanted[worst]:.6g} at {where}"
+    return f"{name}: {found[worst]:.6g} instead of {wanted[worst]:.6g} at {where}"
 
 
 def _first(messages: Iterator[str | None]) -> str | None:
@@ -41,12 +41,15 @@ def declares_knobs(subject: Specimen) -> str | None:
         return f"knobs missing: {', '.join(sorted(missing))}"
     for name, knob in knobs.items():
         if not knob.low <= knob.neutral <= knob.high:
-            return f"{name}: neutral {knob.neutral} outside {knob.low} to {knob.high}"
+            return (
+                f"{name}: neutral value {knob.neutral} is not between {knob.low} and "
+                f"{knob.high}"
+            )
     return None
 
 
 def shapes_and_dtypes(subject: Specimen) -> str | None:
-    """``y [B, T, D]`` as x; weights float32 ``[B, H, T, S]``."""
+    """``y [B, T, D]`` is as wide as x; weights are float32 ``[B, H, T, S]``."""
     y, routing = subject.call(subject.knobs())
     queries, sources = subject.geometry.mask.shape[-2:]
     batch, _, width = subject.x.shape
@@ -61,17 +64,17 @@ def shapes_and_dtypes(subject: Specimen) -> str | None:
 
 
 def rows_are_shares(subject: Specimen) -> str | None:
-    """Weights are non-negative, 0 where masked, and sum to 1 with the null mass."""
+    """Weights are non-negative and 0 where masked; with the null mass they sum to 1."""
 
     def judge() -> Iterator[str | None]:
         for label, knobs in subject.every_knob():
             _, routing = subject.call(knobs)
             weights = np.asarray(routing.weights)
             if not (weights >= 0).all():
-                yield f"{label}: a weight of {weights.min():.6g}"
+                yield f"{label}: the weight {weights.min():.6g} is negative"
             hidden = np.abs(np.where(subject.geometry.mask, 0, weights)).max()
             if hidden > 0:
-                yield f"{label}: a masked source has weight {hidden:.6g}"
+                yield f"{label}: a masked source has the weight {hidden:.6g}"
             null = 0 if routing.null_mass is None else np.asarray(routing.null_mass)
             total = weights.sum(-1) + null
             yield _difference(f"{label}: row sum", total, np.ones_like(total))
@@ -95,13 +98,13 @@ def mix_equals_explicit(subject: Specimen) -> str | None:
     def judge() -> Iterator[str | None]:
         for label, knobs in subject.every_knob():
             fast, slow = apply(knobs)
-            yield _difference(f"{label}: mix against matrix", fast, slow)
+            yield _difference(f"{label}: y of mix, compared with explicit", fast, slow)
 
     return _first(judge())
 
 
 def ignores_the_future(subject: Specimen) -> str | None:
-    """On causal geometry, changing later sources changes no earlier output."""
+    """On causal geometry, a change of later sources does not change earlier outputs."""
     if subject.geometry.kind != "causal":
         return None
     cut = subject.x.shape[1] // 2
@@ -111,10 +114,14 @@ def ignores_the_future(subject: Specimen) -> str | None:
         for label, knobs in subject.every_knob():
             y, routing = subject.call(knobs)
             other, rerouted = subject.call(knobs, x=changed)
-            yield _difference(f"{label}: y before {cut}", other[:, :cut], y[:, :cut])
+            yield _difference(
+                f"{label}: y before position {cut}, later ones changed",
+                other[:, :cut],
+                y[:, :cut],
+            )
             past = (..., slice(cut), slice(None))
             yield _difference(
-                f"{label}: weights before {cut}",
+                f"{label}: weights before position {cut}, later ones changed",
                 rerouted.weights[past],
                 routing.weights[past],
             )
@@ -123,15 +130,15 @@ def ignores_the_future(subject: Specimen) -> str | None:
 
 
 def no_content_no_brake_is_uniform(subject: Specimen) -> str | None:
-    """``content = 0, brake = 0`` spreads each row evenly over its sources."""
+    """At ``content = 0, brake = 0`` each row is uniform over its sources."""
     _, routing = subject.call(subject.knobs(content=0.0, brake=0.0))
     mask = np.asarray(subject.geometry.mask, float)
     even = np.broadcast_to(mask / mask.sum(-1, keepdims=True), routing.weights.shape)
-    return _difference("uniform null", routing.weights, even)
+    return _difference("weights at content 0, brake 0", routing.weights, even)
 
 
 def zero_brake_ignores_distance(subject: Specimen) -> str | None:
-    """At ``brake = 0`` distances do not matter."""
+    """At ``brake = 0`` the output does not depend on distances."""
     far = subject.geometry.replace(distance=3.0 * subject.geometry.distance + 1.0)
     near_y, _ = subject.call(subject.knobs(brake=0.0))
     far_y, _ = subject.call(subject.knobs(brake=0.0), geometry=far)
@@ -139,24 +146,26 @@ def zero_brake_ignores_distance(subject: Specimen) -> str | None:
 
 
 def strong_brake_keeps_the_nearest(subject: Specimen) -> str | None:
-    """As the brake grows all mass moves within the router's reach."""
+    """As the brake grows, all mass moves to sources within the router's reach."""
     _, routing = subject.call(subject.knobs(brake=1e5))
     distance = np.where(subject.geometry.mask, subject.geometry.distance, np.inf)
     beyond = distance > distance.min(-1, keepdims=True) + subject.router.reach
     leaked = np.where(beyond, np.asarray(routing.weights), 0).max()
-    return f"weight {leaked:.6g} beyond reach at brake 1e5" if leaked > 1e-4 else None
+    if leaked > 1e-4:
+        return f"a source beyond reach has the weight {leaked:.6g} at brake 1e5"
+    return None
 
 
 def brake_matters(subject: Specimen) -> str | None:
-    """The brake is read from the knobs: other values give other weights."""
+    """The brake is read from the knobs: different values give different weights."""
     _, weak = subject.call(subject.knobs(brake=0.0))
     _, strong = subject.call(subject.knobs(brake=1.0))
     gap = float(jnp.abs(weak.weights - strong.weights).max())
-    return f"weights at brake 0 and 1 differ by {gap:.2g}" if gap < 1e-6 else None
+    return f"weights at brake 0 and 1 differ by {gap:.2g} only" if gap < 1e-6 else None
 
 
 def finite_everywhere(subject: Specimen) -> str | None:
-    """Values and gradients are finite over the brake's range, also from bfloat16."""
+    """Values and gradients are finite over the brake's range, also for bfloat16 x."""
 
     def loss(params: Any, knobs: Any, x: Array) -> tuple[Array, Any]:
         y, routing = subject.router.apply(params, x, subject.geometry, knobs)
@@ -177,18 +186,20 @@ def finite_everywhere(subject: Specimen) -> str | None:
                         bool(jnp.isfinite(v).all()) for v in jax.tree.leaves(tree)
                     ]
                     if not all(finite):
-                        yield f"brake={brake:g}, {dtype.__name__}: {name} not finite"
+                        yield (
+                            f"brake={brake:g}, {dtype.__name__}: a {name} is not finite"
+                        )
 
     return _first(judge())
 
 
 def vmap_equals_loop(subject: Specimen) -> str | None:
-    """``vmap`` over brakes gives what one call per brake gives."""
+    """``vmap`` over brakes gives the same y as one call per brake."""
     stack = [subject.knobs(brake=brake) for brake in BRAKES]
     stacked = jax.tree.map(lambda *values: jnp.stack(values), *stack)
     together, _ = jax.vmap(subject.call)(stacked)
     one_by_one = jnp.stack([subject.call(knobs)[0] for knobs in stack])
-    return _difference("vmapped y", together, one_by_one)
+    return _difference("y under vmap over brakes", together, one_by_one)
 
 
 def compiles_once(subject: Specimen) -> str | None:
@@ -204,11 +215,11 @@ def compiles_once(subject: Specimen) -> str | None:
 
     for _, knobs in subject.every_knob():
         call(knobs)
-    return f"traced {traces} times" if traces != 1 else None
+    return f"traced {traces} times instead of once" if traces != 1 else None
 
 
 def init_ignores_knobs(subject: Specimen) -> str | None:
-    """One key gives the same parameters at every knob value."""
+    """The same PRNG key gives the same parameters at every knob value."""
     key = jax.random.key(7)
     arguments = (key, subject.x, subject.geometry)
     init = compiled(subject.router.init, *arguments, subject.knobs())
@@ -221,15 +232,15 @@ def init_ignores_knobs(subject: Specimen) -> str | None:
                 jax.tree.leaves(plain), jax.tree.leaves(other), strict=True
             ):
                 if not np.array_equal(one, two):
-                    yield f"{label}: parameters differ"
+                    yield f"{label}: initial parameters differ from those at neutral"
 
     return _first(judge())
 
 
 def is_deterministic(subject: Specimen) -> str | None:
-    """The same call twice gives the same bits."""
+    """Two equal calls give the same bits."""
     first, second = (subject.call(subject.knobs())[0] for _ in range(2))
-    return None if np.array_equal(first, second) else "two calls differ"
+    return None if np.array_equal(first, second) else "two equal calls differ"
 
 
 def respects_node_order(subject: Specimen) -> str | None:
@@ -249,7 +260,7 @@ def respects_node_order(subject: Specimen) -> str | None:
 
 
 def edges_equal_the_mask(subject: Specimen) -> str | None:
-    """On graphs, a list of edges gives the output that their mask gives."""
+    """On graphs, a list of edges gives the same output as their mask."""
     if subject.geometry.kind != "graph":
         return None
     listed = subject.geometry.replace(edges=list_edges(subject.geometry.mask))
@@ -258,7 +269,7 @@ def edges_equal_the_mask(subject: Specimen) -> str | None:
         for label, knobs in subject.every_knob():
             by_edges, _ = subject.call(knobs, geometry=listed)
             y, _ = subject.call(knobs)
-            yield _difference(f"{label}: y by edges", by_edges, y)
+            yield _difference(f"{label}: y by the list of edges", by_edges, y)
 
     return _first(judge())
 

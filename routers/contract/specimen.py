@@ -1,4 +1,4 @@
-"""A router on the bench: parameters, an input, a geometry it accepts."""
+"""A router with everything that a check needs to call it."""
 
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping
@@ -15,9 +15,14 @@ from routers.hyper_connections import stream_geometry
 
 @dataclasses.dataclass(frozen=True)
 class Specimen:
-    """A router with parameters, an input and a geometry it accepts.
+    """A router with parameters, an input and a geometry that it accepts.
 
-    ``apply(params, x, geometry, knobs)`` is the router's, compiled if it can be.
+    Attributes:
+      router: The router.
+      params: Its parameters.
+      x: Input ``[B, S, D]``.
+      geometry: Geometry of a kind that the router accepts.
+      apply: The router's ``apply(params, x, geometry, knobs)``, compiled if possible.
     """
 
     router: Router
@@ -27,18 +32,18 @@ class Specimen:
     apply: Callable[..., Any]
 
     def knobs(self, **changed: float) -> dict[str, Array]:
-        """Neutral knobs with some changed, as float32 scalars."""
+        """The neutral knobs with some of them changed, as float32 scalars."""
         new = {name: jnp.asarray(v, jnp.float32) for name, v in changed.items()}
         return neutral_knobs(self.router) | new
 
     def call(self, knobs: Mapping[str, Array], **changed: Any) -> Any:
-        """``(y, routing)`` of the router, with x or geometry changed."""
+        """``(y, routing)`` of the router; ``x`` and ``geometry`` can be replaced."""
         x = changed.get("x", self.x)
         geometry = changed.get("geometry", self.geometry)
         return self.apply(self.params, x, geometry, knobs)
 
     def every_knob(self) -> Iterator[tuple[str, dict[str, Array]]]:
-        """Labelled knob dicts: each knob at its ends and in between, then neutral."""
+        """Labelled knobs: all neutral, then each at its ends and in between."""
         yield "neutral", self.knobs()
         for name, knob in self.router.knobs.items():
             high = knob.high if np.isfinite(knob.high) else max(10.0, knob.low + 1)
@@ -54,6 +59,7 @@ def ring_geometry(nodes: int) -> Geometry:
 
 
 NOISE = 0.3
+"""Standard deviation of the noise that is added to initial parameters."""
 
 GEOMETRIES: Mapping[str, Callable[[int], Geometry]] = {
     "causal": causal_geometry,
@@ -65,10 +71,10 @@ GEOMETRIES: Mapping[str, Callable[[int], Geometry]] = {
 
 
 def specimen(router: Router, kind: str, sources: int = 12, seed: int = 0) -> Specimen:
-    """A router with random parameters and a random input of two units.
+    """A router with random parameters and a random input with a batch of 2.
 
-    Noise is added to the initial parameters: a router whose queries start at zero
-    would pass most checks without being tested.
+    Noise is added to the initial parameters, because a router whose queries start at
+    zero would otherwise pass most checks without being tested.
     """
     init_key, x_key, noise_key = jax.random.split(jax.random.key(seed), 3)
     x = jax.random.normal(x_key, (2, sources, router.width))
@@ -87,9 +93,9 @@ def specimen(router: Router, kind: str, sources: int = 12, seed: int = 0) -> Spe
 
 
 def compiled(function: Callable[..., Any], *arguments: Any) -> Callable[..., Any]:
-    """A compiled function, or the function itself where it cannot be traced.
+    """The function compiled, or the function itself if it cannot be traced.
 
-    What cannot be traced is `compiles_once`'s to tell; the other checks go on.
+    A function that cannot be traced fails `compiles_once`; the other checks still run.
     """
     try:
         jax.eval_shape(function, *arguments)

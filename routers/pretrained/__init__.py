@@ -1,1 +1,1 @@
-"""Published layers read into our routers: one table of names and layouts a family."""
+"""Weights of published layers read into our routers, by one table per model family."""

@@ -1,10 +1,11 @@
 """Published Mamba and Mamba-2 mixers as parameters of our state-space routers.
 
-One table per family: the checkpoint's name, our name, and what is done to the array.
-Nothing else is read; a name outside of the table (a bias of the projections, which the
-published models do not have) is an error rather than a silent difference. Frozen
-constants do not exist in a checkpoint: Delta is taken from its bias, B and C from our
-initialisation; they have no effect at ``selectivity = 1``.
+There is one table per family, with the checkpoint's name, our name and the function
+that converts the array. Nothing else is read. A name outside of the table (such as a
+bias of the projections, which the published models do not have) is an error, so that it
+cannot cause a silent difference. Frozen constants do not exist in a checkpoint: that of
+Delta is taken from its bias, those of B and C from our initialisation. They have no
+effect at ``selectivity = 1``.
 """
 
 from collections.abc import Callable, Mapping
@@ -23,7 +24,7 @@ def _same(weight: np.ndarray) -> np.ndarray:
 
 
 def _transposed(weight: np.ndarray) -> np.ndarray:
-    """``[out, in]`` as torch stores it to ``[in, out]``."""
+    """``[out, in]``, as torch stores it, to ``[in, out]``."""
     return weight.T
 
 
@@ -43,7 +44,7 @@ MAMBA: Table = {
     "D": ("skip", _same),
     "out_proj.weight": ("out", _transposed),
 }
-"""Mixer weights of a Mamba checkpoint to parameters of `SelectiveSSM`."""
+"""Names of a Mamba checkpoint's mixer weights to parameters of `SelectiveSSM`."""
 
 MAMBA2: Table = {
     "in_proj.weight": ("input", _transposed),  # z, x, B, C, Delta
@@ -55,7 +56,7 @@ MAMBA2: Table = {
     "norm.weight": ("scale", _same),
     "out_proj.weight": ("out", _transposed),
 }
-"""Mixer weights of a Mamba-2 checkpoint to parameters of `SSD`."""
+"""Names of a Mamba-2 checkpoint's mixer weights to parameters of `SSD`."""
 
 
 def mixer_parameters(
@@ -64,22 +65,23 @@ def mixer_parameters(
     """Parameters of a router from the weights of one published mixer.
 
     Args:
-      weights: by the names of the mixer, for example the entries under
+      weights: Weights by their names in the mixer, for example the entries under
         ``backbone.layers.0.mixer.`` of a checkpoint with that prefix removed.
       table: `MAMBA` or `MAMBA2`.
-      state: N.
-      groups: G of Mamba-2, None for Mamba.
+      state: State size N.
+      groups: Number of groups G of Mamba-2, None for Mamba.
 
     Returns:
-      ``{"params": ...}`` as `SelectiveSSM` or `SSD` take them, float32.
+      Variables ``{"params": ...}`` for `SelectiveSSM` or `SSD`, float32.
 
     Raises:
-      ValueError: names are missing or unknown.
+      ValueError: Names are missing or unknown.
     """
     missing, unknown = set(table) - set(weights), set(weights) - set(table)
     if missing or unknown:
         raise ValueError(
-            f"mixer weights: missing {sorted(missing)}, unknown {sorted(unknown)}"
+            f"mixer weights: missing are {sorted(missing)}, unknown are "
+            f"{sorted(unknown)}"
         )
     params: dict[str, Array] = {
         ours: jnp.asarray(transform(np.asarray(weights[theirs])), jnp.float32)

@@ -1,9 +1,8 @@
 """RWKV-4 weights under their names in Transformers' ``RwkvSelfAttention``.
 
-`TABLE` is the one place where names and layouts meet: a torch ``Linear`` holds
-``[out, in]``, `RWKV4` multiplies from the right and stacks what it fuses.
-``time_decay`` is the raw exponent ``w`` on both sides; the sign and the exponential
-are taken where it is used.
+`TABLE` lists all names. A torch ``Linear`` holds ``[out, in]``, whereas `RWKV4`
+multiplies from the right and stacks the matrices that it fuses. ``time_decay`` is the
+raw exponent ``w`` on both sides; its sign and exponential are applied where it is used.
 """
 
 from collections.abc import Mapping
@@ -23,9 +22,10 @@ TABLE: Mapping[str, tuple[str, ...]] = {
         "time_mix_receptance",
     ),
 }
-"""Our parameter -> the published ones it is made of, in order."""
+"""Our parameters, each with the published ones that it consists of, in order."""
 
 STACKED = ("kvr", "time_mix")
+"""Our parameters that stack several published ones."""
 
 
 def router_params(
@@ -34,14 +34,15 @@ def router_params(
     """Parameters of `RWKV4` from one published attention block.
 
     Args:
-      weights: by published name, without the prefix of the block.
-      heads: H, groups of channels; any divisor of the width gives the same output.
+      weights: Weights by published name, without the prefix of the block.
+      heads: Number of groups of channels H; any divisor of the width gives the same
+        output.
 
     Returns:
       The tree under ``"params"``, float32.
 
     Raises:
-      KeyError: a name of `TABLE` is missing.
+      KeyError: A name of `TABLE` is missing.
     """
 
     def convert(name: str, parts: tuple[str, ...]) -> jax.Array:

@@ -1,4 +1,4 @@
-"""Reading a published layer's tensors by a table of names and layouts."""
+"""Reading the tensors of a published layer by a table of names and layouts."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -7,12 +7,13 @@ import jax.numpy as jnp
 import numpy as np
 
 
-class Source(NamedTuple):
-    """Where a parameter of ours comes from.
+class Origin(NamedTuple):
+    """The published tensors that one of our parameters is made from.
 
     Attributes:
-      names: of the published tensors, in the order in which ``layout`` takes them.
-      layout: turns them, and the number of heads, into our array.
+      names: Names of the published tensors, in the order in which ``layout`` takes
+        them.
+      layout: Function that turns them, and the number of heads, into our array.
     """
 
     names: tuple[str, ...]
@@ -20,7 +21,7 @@ class Source(NamedTuple):
 
 
 def read_table(
-    table: Mapping[str, Source],
+    table: Mapping[str, Origin],
     tensors: Mapping[str, np.ndarray],
     heads: int,
     zero: tuple[str, ...] = (),
@@ -28,30 +29,31 @@ def read_table(
     """Parameters of a router from a published layer.
 
     Args:
-      table: a `Source` for every parameter of the router.
-      tensors: the published layer's state, by name.
-      heads: H.
-      zero: published tensors the router has no place for; zero where present.
+      table: An `Origin` for every parameter of the router.
+      tensors: State of the published layer, by name.
+      heads: Number of heads H.
+      zero: Names of published tensors that the router has no parameter for. They must
+        be zero if they exist.
 
     Returns:
       Variables for ``router.apply``.
 
     Raises:
-      ValueError: a tensor is missing, or one without a place is not zero.
+      ValueError: A tensor is missing, or one without a parameter is not zero.
     """
     for name in zero:
         if name in tensors and np.any(tensors[name]):
-            raise ValueError(f"{name}: not zero, and this router has no place for it")
-    needed = [name for source in table.values() for name in source.names]
+            raise ValueError(f"{name}: must be zero, this router has no such parameter")
+    needed = [name for origin in table.values() for name in origin.names]
     missing = [name for name in needed if name not in tensors]
     if missing:
         raise ValueError(f"tensors missing: {', '.join(missing)}")
     return {
         "params": {
             parameter: jnp.asarray(
-                source.layout(*(np.asarray(tensors[n]) for n in source.names), heads),
+                origin.layout(*(np.asarray(tensors[n]) for n in origin.names), heads),
                 jnp.float32,
             )
-            for parameter, source in table.items()
+            for parameter, origin in table.items()
         }
     }

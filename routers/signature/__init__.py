@@ -1,7 +1,7 @@
 """The collapse signature: concentration, collapse, norm stratification.
 
-Every function takes one sequence's (or graph's) arrays, without a batch axis, and is
-mapped outside.
+Every function takes the arrays of one sequence or graph, without a batch axis. Callers
+map it over batches.
 """
 
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ from routers.signature import collapse, concentration, norms
 
 CAUSAL = "causal"
 ORDERED = (CAUSAL, "depth")
-"""Kinds whose sources come one after another; hubs are sought in the first half."""
+"""Geometry kinds with ordered sources. Hubs are sought in the first half of these."""
 
 
 def signature(
@@ -23,16 +23,16 @@ def signature(
     """All measures of one layer on one sequence.
 
     Args:
-      routing: with leading batch axis of 1.
-      output: the router's output ``[1, T, D]``, the routed representation.
-      geometry: of the sequence.
-      ranked: whether to take the effective rank, NaN otherwise; its singular values
-        cost more than all else.
+      routing: Routing with a leading batch axis of 1.
+      output: Output of the router ``[1, T, D]``, the routed representation.
+      geometry: Geometry of the sequence.
+      ranked: Whether to compute the effective rank, which is NaN otherwise. Its
+        singular values cost more than everything else.
 
     Returns:
       Measures by slash name, each ``[H]``; those of the whole layer are repeated
-      over heads. Key-norm measures are absent where the router has no keys, the
-      sink rate where no source comes first.
+      over heads. Measures of key norms are absent where the router has no keys, and
+      the sink rate where no source comes first.
     """
     weights = routing.weights[0]
     measures = concentration_of(weights, geometry)
@@ -47,7 +47,7 @@ def signature(
 
 
 def hub_importance(weights: Array, geometry: Geometry) -> Array:
-    """Importance of the sources that can be hubs; ordered: the first half."""
+    """Importance of the sources that can be hubs: of the first half, if ordered."""
     importance = concentration.importance(weights, geometry.mask)
     if geometry.kind in ORDERED:
         importance = concentration.first_half(importance)
@@ -55,7 +55,7 @@ def hub_importance(weights: Array, geometry: Geometry) -> Array:
 
 
 def concentration_of(weights: Array, geometry: Geometry) -> dict[str, Array]:
-    """The criterion's measures of a routing ``[H, T, S]`` alone, each ``[H]``."""
+    """The criterion's measures of the weights ``[H, T, S]``, each ``[H]``."""
     importance = hub_importance(weights, geometry)
     excess = concentration.excess_of_sources(weights, geometry.mask)
     if geometry.kind in ORDERED:
@@ -88,9 +88,10 @@ REDUCE: Mapping[str, str] = {
     "norms/key_norm_cv": "max",
     "norms/hub_key_log_ratio": "absmax",
 }
-"""How a measure of every layer and head becomes the model's one number: the most
-signature-like, so that every null must take the same extreme; the sink rate is a
-mean over layers and heads (Gu et al. 2025)."""
+"""Reduction of a measure over layers and heads to one number per model.
+
+It is the extreme that looks most like the signature, and every null takes the same
+extreme. The sink rate is a mean over layers and heads (Gu et al. 2025)."""
 
 CONCENTRATION: Mapping[str, tuple[str, float]] = {
     "causal": ("concentration/hub_mass", 0.3),
@@ -98,8 +99,8 @@ CONCENTRATION: Mapping[str, tuple[str, float]] = {
     "depth": ("concentration/excess", 2.0),
     "streams": ("concentration/excess", 2.0),
 }
-"""What concentrated means for each geometry kind: a measure and its threshold."""
+"""Criterion for concentration by geometry kind: a measure and its threshold."""
 
 COLLAPSE = "collapse/effective_rank"
 STRATIFICATION = "norms/key_norm_cv"
-"""The measures that stand for the signature's other two parts."""
+"""The measures that represent the other two parts of the signature."""

@@ -1,8 +1,8 @@
-"""Layers as power-method steps: do tokens turn toward one direction of a layer?
+"""Layers as steps of a power method: do tokens align with one direction of a layer?
 
-For one head ``M = W_O W_V`` (column convention, ``y = W_O W_V x``). One layer's output
-leans to its leading left singular vector, where the gain is greatest; the same map
-applied over and over turns everything toward its dominant eigenvector.
+For one head ``M = W_O W_V`` (column convention, ``y = W_O W_V x``). The output of one
+layer leans towards the leading left singular vector, where the gain is greatest. The
+same map, applied repeatedly, turns everything towards its dominant eigenvector.
 """
 
 import jax
@@ -12,29 +12,31 @@ from routers.base import Array
 from routers.signature.collapse import normalize_rows
 
 SQUARINGS = 20
-"""M^(2^20): a ratio of eigenvalues up to 1 - 2e-5 dies out in float32."""
+"""Number of squarings. In M^(2^20) a ratio of eigenvalues up to 1 - 2e-5 vanishes in
+float32."""
 
 RANK_ONE = 1e-3
-"""Largest part of the power that may lie beside its leading direction."""
+"""Largest share of the power that may be orthogonal to its leading direction."""
 
 
 def dominant_direction(matrix: Array) -> Array:
-    """Unit eigenvector ``[D]`` of the one eigenvalue of greatest modulus.
+    """Unit eigenvector ``[D]`` of the single eigenvalue of greatest modulus.
 
-    By repeated squaring, without LAPACK, so it runs on any device and under vmap.
+    It is computed by repeated squaring, without LAPACK, so it runs on any device and
+    under vmap.
 
     Args:
-      matrix: ``[D, D]``.
+      matrix: Matrix ``[D, D]``.
 
     Returns:
-      The eigenvector up to sign; NaN where there is not *one* such real direction:
-      a zero or nilpotent matrix, a complex pair, a tie, or two eigenvalues so close
+      The eigenvector up to sign. NaN where there is no *single* such real direction:
+      for a zero or nilpotent matrix, a complex pair, a tie, or two eigenvalues so close
       that the power is not of rank one.
     """
 
     def square(_: int, power: Array) -> Array:
         product = jnp.dot(power, power, precision=jax.lax.Precision.HIGHEST)
-        # A nilpotent matrix leaves rounding only, which must not be blown up.
+        # A nilpotent matrix leaves only rounding errors, which must not be amplified.
         return _unit(jnp.where(jnp.abs(product) > 1e-30, product, 0.0))
 
     power = _unit(matrix.astype(jnp.float32))
@@ -50,7 +52,7 @@ def dominant_direction(matrix: Array) -> Array:
 def leading_left_vector(matrix: Array) -> Array:
     """Left singular vector ``[D]`` of the greatest singular value, up to sign.
 
-    NaN where the greatest is not single (or the matrix is zero).
+    NaN where several singular values share the greatest value, or the matrix is zero.
     """
     matrix = _unit(matrix.astype(jnp.float32))
     gram = jnp.dot(matrix, matrix.T, precision=jax.lax.Precision.HIGHEST)
@@ -61,7 +63,7 @@ def power_directions(circuits: Array) -> Array:
     """Leading left singular vectors and dominant eigenvectors, ``[2, H, D]``.
 
     Args:
-      circuits: ``W_O W_V`` of every head, ``[H, D, D]``.
+      circuits: Product ``W_O W_V`` of every head, ``[H, D, D]``.
     """
     both = (leading_left_vector, dominant_direction)
     return jnp.stack([jax.vmap(direction)(circuits) for direction in both])
@@ -71,11 +73,11 @@ def alignment(x: Array, direction: Array) -> Array:
     """Mean over tokens of ``|cos|`` between a token and a direction, in [0, 1].
 
     Args:
-      x: ``[T, D]``; rows of zeros have no direction and are left out.
-      direction: unit vector ``[D]``.
+      x: Tokens ``[T, D]``; rows of zeros have no direction and are left out.
+      direction: Unit vector ``[D]``.
 
     Returns:
-      Scalar; NaN where the direction is, or where all rows are zero.
+      A scalar; NaN if the direction is NaN or all rows are zero.
     """
     cosine = jnp.abs(normalize_rows(x) @ direction)
     counted = jnp.any(x != 0, axis=-1)
@@ -83,5 +85,5 @@ def alignment(x: Array, direction: Array) -> Array:
 
 
 def _unit(matrix: Array) -> Array:
-    # By the largest entry: no square of an entry leaves float32's range.
+    # Division by the largest entry keeps squares of entries in float32's range.
     return matrix / jnp.max(jnp.abs(matrix))

@@ -1,8 +1,8 @@
 """Collapse of the routed representation to low rank or to one direction.
 
-Every measure takes ``x [T, D]``, one row per position. All are invariant to a common
-factor, so an all-zero matrix has no value: the limit depends on how it is approached,
-and NaN is returned.
+Every measure takes ``x [T, D]``, one row per position. All measures are invariant to a
+common factor. For an all-zero matrix they return NaN, since the limit depends on how
+the matrix is approached.
 
 References: Roy & Vetterli 2007, The effective rank (EUSIPCO); Dong et al. 2021,
 Attention is not all you need (arXiv 2103.03404).
@@ -18,21 +18,20 @@ def effective_rank(x: Array) -> Array:
     """``exp`` of the entropy of the normalised singular values (not squared).
 
     Args:
-      x: ``[T, D]``.
+      x: Representation ``[T, D]``.
 
     Returns:
-      Scalar between 1 (rank one) and ``min(T, D)``; NaN for an all-zero matrix.
+      A scalar between 1 (rank one) and ``min(T, D)``; NaN for an all-zero matrix.
     """
     return _rank_of(singular_values(x))
 
 
-def stable_rank(x: Array) -> Array:
-    """``|X|_F^2 / sigma_1^2``, between 1 and the rank; NaN for an all-zero matrix."""
-    return _stable_rank_of(singular_values(x))
-
-
 def ranks(x: Array) -> dict[str, Array]:
-    """Effective and stable rank from one decomposition, by name."""
+    """Effective and stable rank by name, from one decomposition.
+
+    The stable rank is ``|X|_F^2 / sigma_1^2``, between 1 and the rank; NaN for an
+    all-zero matrix.
+    """
     values = singular_values(x)
     return {"effective_rank": _rank_of(values), "stable_rank": _stable_rank_of(values)}
 
@@ -50,12 +49,12 @@ def _stable_rank_of(values: Array) -> Array:
 def participation_ratio(x: Array) -> Array:
     """``(sum lambda)^2 / sum lambda^2`` of the covariance over rows, in [1, D].
 
-    From traces, ``tr(C)^2 / |C|_F^2``: no eigenvalues are needed. NaN where all rows
-    are equal: there is no covariance.
+    It is computed from traces, ``tr(C)^2 / |C|_F^2``, so no eigenvalues are needed. NaN
+    where all rows are equal, because there is no covariance.
     """
     x = _scaled(x)
     centred = x - jnp.mean(x, axis=0, keepdims=True)
-    # Equal rows differ from their own mean by rounding only: that is no covariance.
+    # Equal rows differ from their mean by rounding, which is not a covariance.
     rounding = 4 * jnp.finfo(x.dtype).eps * jnp.max(jnp.abs(x))
     centred = _scaled(jnp.where(jnp.abs(centred) > rounding, centred, 0.0))
     small = min(centred.shape)
@@ -79,17 +78,17 @@ def mean_cosine(x: Array) -> Array:
 def rank_one_residual(x: Array) -> Array:
     """``|R| / |X|`` with ``R = X - token mean`` and ``|.| = sqrt(|.|_1 |.|_inf)``.
 
-    As in the plotting code of Dong et al.: an upper bound of their minimising form.
-    0 where all rows are equal; NaN for an all-zero matrix.
+    This follows the plotting code of Dong et al. and is an upper bound of their
+    minimising form. 0 where all rows are equal; NaN for an all-zero matrix.
     """
     x = _scaled(x)
     return _mixed_norm(x - jnp.mean(x, axis=0, keepdims=True)) / _mixed_norm(x)
 
 
 def normalize_rows(x: Array) -> Array:
-    """Rows of ``x [T, D]`` at length 1, float32; rows of zeros stay."""
+    """Rows of ``x [T, D]`` scaled to length 1, float32; rows of zeros stay zero."""
     x = x.astype(jnp.float32)
-    # Twice: by the largest entry first, so that no square leaves float32's range.
+    # Division by the largest entry first keeps squares in float32's range.
     for norm in (jnp.max(jnp.abs(x), axis=-1, keepdims=True), None):
         if norm is None:
             norm = jnp.linalg.norm(x, axis=-1, keepdims=True)
@@ -98,7 +97,7 @@ def normalize_rows(x: Array) -> Array:
 
 
 def without_row(x: Array, row: Array) -> Array:
-    """``x [T, D]`` without one row, ``[T - 1, D]``; its index may be traced."""
+    """``x [T, D]`` without one row, ``[T - 1, D]``; the index may be traced."""
     index = jnp.arange(x.shape[0] - 1)
     return x[index + (index >= row)]
 

@@ -1,7 +1,7 @@
 """Concentration of routing on few sources.
 
-Column measures are primary: where a brake turns the matrix into the identity every
-row is sharp and there is no hub.
+Measures of columns are primary: where a brake turns the matrix into the identity, every
+row is sharp although there is no hub.
 
 References: Gu et al. 2025, When Attention Sink Emerges (arXiv 2410.10781).
 """
@@ -11,21 +11,21 @@ import jax.numpy as jnp
 from routers.base import Array
 
 SINK_THRESHOLD = 0.3
-"""Least importance of a sink (Gu et al. 2025)."""
+"""Importance above which a source is a sink (Gu et al. 2025)."""
 
 
 def importance(weights: Array, mask: Array) -> Array:
     """Mean weight of each source over the queries that can see it.
 
-    ``alpha_j = sum_i A_ij / |{i : j visible to i}|``; on causal geometry column j
-    has only T - j + 1 rows, so plain column means would favour early sources.
+    ``alpha_j = sum_i A_ij / |{i : j visible to i}|``. On causal geometry column j has
+    only T - j + 1 rows, so plain column means would favour early sources.
 
     Args:
-      weights: ``[H, T, S]``.
-      mask: bool ``[T, S]``.
+      weights: Routing weights ``[H, T, S]``.
+      mask: Mask, bool ``[T, S]``.
 
     Returns:
-      ``alpha [H, S]``; 0 for a source that nobody can see.
+      ``alpha [H, S]``; 0 for a source that no query can see.
     """
     readers = jnp.sum(mask, axis=0)
     return jnp.sum(weights, axis=-2) / jnp.maximum(readers, 1)[None]
@@ -34,8 +34,8 @@ def importance(weights: Array, mask: Array) -> Array:
 def first_half(columns: Array) -> Array:
     """The first half of the sources, ``[H, S // 2]``.
 
-    Where sources come one after another (in time or depth) the last columns have too
-    few rows to be called hubs: the very last has one, which a brake fills by itself.
+    Where sources are ordered in time or depth, the last columns have too few rows to be
+    called hubs: the last one has a single row, which a brake fills by itself.
     """
     return columns[..., : columns.shape[-1] // 2]
 
@@ -46,24 +46,25 @@ def hub(importance: Array) -> Array:
 
 
 def hub_mass(importance: Array) -> Array:
-    """``max_j alpha_j``, ``[H]``; on causal geometry of the first half.
+    """``max_j alpha_j``, ``[H]``; on causal geometry taken over the first half.
 
-    Uniform causal routing at T = 64 has ``H_T / T = .0741``; below T = 10 even that
-    exceeds .3.
+    Uniform causal routing at T = 64 has ``H_T / T = .0741``; below T = 10 even uniform
+    routing exceeds .3.
     """
     return jnp.max(importance, axis=-1)
 
 
 def excess_of_sources(weights: Array, mask: Array) -> Array:
-    """Column mass over what uniform routing gives that column, ``rho [H, S]``.
+    """Column mass relative to uniform routing, ``rho [H, S]``.
 
-    ``rho_j = sum_i A_ij / sum_i 1[j visible to i] / n_i`` with ``n_i`` the sources of
-    query i: 1 is an even share. 0 for a source that nobody can see. Where sources see
-    very different numbers of readers it is the fair form of a hub's mass.
+    ``rho_j = sum_i A_ij / sum_i 1[j visible to i] / n_i``, where ``n_i`` is the number
+    of sources of query i. 1 is the mass under uniform routing; 0 is reported for a
+    source that no query can see. It makes the masses of sources comparable where
+    sources have very different numbers of readers.
 
     Args:
-      weights: ``[H, T, S]``.
-      mask: bool ``[T, S]``.
+      weights: Routing weights ``[H, T, S]``.
+      mask: Mask, bool ``[T, S]``.
     """
     sources = jnp.sum(mask, axis=-1, keepdims=True)
     even = jnp.sum(mask / jnp.maximum(sources, 1), axis=0)
@@ -72,15 +73,15 @@ def excess_of_sources(weights: Array, mask: Array) -> Array:
 
 
 def first_source_sinks(importance: Array) -> Array:
-    """1 where the first source's importance exceeds .3, else 0, ``[H]``.
+    """1 where the importance of the first source exceeds .3, else 0, ``[H]``.
 
-    Its mean over sequences, layers and heads is the *sink rate* of Gu et al.
+    The mean over sequences, layers and heads is the *sink rate* of Gu et al.
     """
     return (importance[..., 0] > SINK_THRESHOLD).astype(jnp.float32)
 
 
 def column_shares(weights: Array) -> Array:
-    """Each source's share of all mass, ``p [H, S]``; NaN where there is no mass."""
+    """Share of every source in all mass, ``p [H, S]``; NaN where there is no mass."""
     column = jnp.sum(weights, axis=-2)
     return column / jnp.sum(column, axis=-1, keepdims=True)
 
@@ -88,25 +89,25 @@ def column_shares(weights: Array) -> Array:
 def hhi(weights: Array) -> Array:
     """Herfindahl index of column mass times S, ``S sum_j p_j^2``, ``[H]``.
 
-    Even columns (also the identity) give 1, one column S; uniform causal routing at
-    T = 64 gives 1.93.
+    Equal columns, as in the identity, give 1; a single column gives S; uniform causal
+    routing at T = 64 gives 1.93.
     """
     share = column_shares(weights)
     return share.shape[-1] * jnp.sum(share**2, axis=-1)
 
 
 def participation(weights: Array) -> Array:
-    """``1 / sum_j p_j^2``, sources that share the mass, in [1, S], ``[H]``."""
+    """``1 / sum_j p_j^2``, the effective number of sources, in [1, S], ``[H]``."""
     return 1.0 / jnp.sum(column_shares(weights) ** 2, axis=-1)
 
 
 def perplexity(weights: Array) -> Array:
-    """``exp H(p)``, the same by entropy, in [1, S], ``[H]``."""
+    """``exp H(p)``, the effective number by entropy, in [1, S], ``[H]``."""
     return jnp.exp(_entropy(column_shares(weights)))
 
 
 def gini(weights: Array) -> Array:
-    """Gini coefficient of column mass, from 0 (even) to ``1 - 1/S``, ``[H]``.
+    """Gini coefficient of column mass, from 0 (equal) to ``1 - 1/S``, ``[H]``.
 
     Uniform causal routing has ``(T - 1) / 2T``.
     """
@@ -122,15 +123,17 @@ def row_peak(weights: Array) -> Array:
 
 
 def row_entropy(weights: Array, mask: Array) -> Array:
-    """Mean over queries of row entropy over ``ln`` of the row's sources, in [0, 1].
+    """Mean over queries of the row entropy relative to uniform rows, in [0, 1].
+
+    Each entropy is divided by the ``ln`` of the row's number of sources.
 
     Args:
-      weights: ``[H, T, S]``; rows are normalised to sum 1.
-      mask: bool ``[T, S]``.
+      weights: Routing weights ``[H, T, S]``; rows are normalised to sum 1.
+      mask: Mask, bool ``[T, S]``.
 
     Returns:
       ``[H]``. Rows with one source (``ln 1``) or without mass are left out; NaN where
-      none is left.
+      no row is left.
     """
     sources = jnp.sum(mask, axis=-1)
     total = jnp.sum(weights, axis=-1)
@@ -141,9 +144,9 @@ def row_entropy(weights: Array, mask: Array) -> Array:
 
 
 def diagonal_mass(weights: Array) -> Array:
-    """Mean ``A_ii``, ``[H]``: the other way of doing nothing, beside a sink.
+    """Mean ``A_ii``, ``[H]``: besides a sink, the other way to leave tokens unmixed.
 
-    NaN where queries and sources are not the same things (``T != S``, over depth).
+    NaN where queries and sources differ (``T != S``, over depth).
     """
     heads, queries, sources = weights.shape
     if queries != sources:

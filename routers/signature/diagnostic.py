@@ -1,11 +1,10 @@
-"""Diagnostic nulls: routing with one thing about keys, logits or order destroyed.
+"""Diagnostic nulls: routing with one property of keys, logits or order destroyed.
 
-They say *why* there is a hub and never decide whether there is one: a dominant key
+They explain *why* there is a hub and never decide whether there is one: a dominant key
 makes a hub wherever it is shuffled to. A change acts on a router's features after
-``project``, so everything downstream is the very same code.
+``project``, so everything downstream is the same code.
 
-Features hold keys and queries as ``[B, S, ..., K]``; where, each router declares in
-`Router.roles`.
+Features hold keys and queries as ``[B, S, ..., K]``. `Router.roles` declares where.
 """
 
 import functools
@@ -22,31 +21,31 @@ DEVIATIONS = (1.0, 2.0, 4.0, 8.0)
 
 
 def norms_and_directions(x: Array) -> tuple[Array, Array]:
-    """Norms ``[..., 1]`` and unit vectors of ``x [..., K]``; zero stays zero."""
+    """Norms ``[..., 1]`` and unit vectors of ``x [..., K]``; zero vectors stay zero."""
     x = x.astype(jnp.float32)
     norms = jnp.linalg.norm(x, axis=-1, keepdims=True)
     return norms, x / jnp.where(norms > 0, norms, 1.0)
 
 
 def shuffle_sources(key: Array, x: Array) -> Array:
-    """``x [B, S, ...]`` with its sources in another order, one for all of B."""
+    """``x [B, S, ...]`` with its sources in a random order, the same for all of B."""
     return x[:, jax.random.permutation(key, x.shape[1])]
 
 
 def shuffle_norms(key: Array, x: Array) -> Array:
-    """Norms go to other sources, directions stay."""
+    """``x`` with its norms moved to other sources; directions stay."""
     norms, directions = norms_and_directions(x)
     return shuffle_sources(key, norms) * directions
 
 
 def shuffle_directions(key: Array, x: Array) -> Array:
-    """Directions go to other sources, norms stay."""
+    """``x`` with its directions moved to other sources; norms stay."""
     norms, directions = norms_and_directions(x)
     return norms * shuffle_sources(key, directions)
 
 
 def gaussian_directions(key: Array, x: Array) -> Array:
-    """Directions of a standard Gaussian, norms stay."""
+    """``x`` with its directions drawn from a standard Gaussian; norms stay."""
     norms, _ = norms_and_directions(x)
     _, directions = norms_and_directions(jax.random.normal(key, x.shape))
     return norms * directions
@@ -55,8 +54,9 @@ def gaussian_directions(key: Array, x: Array) -> Array:
 def random_routing(key: Array, mask: Array, heads: int, deviation: Array) -> Array:
     """Softmax of i.i.d. Gaussian logits over the allowed sources, ``[H, T, S]``.
 
-    Sharp rows without a sink: deviations 1/2/4/8 raise the mean largest weight of a
-    row (causal, T = 64) to .22/.42/.67/.83, while no column stands out.
+    These are sharp rows without a sink: standard deviations 1/2/4/8 raise the mean
+    largest weight of a row (causal, T = 64) to .22/.42/.67/.83, while no column stands
+    out.
     """
     logits = deviation * jax.random.normal(key, (heads, *mask.shape))
     weights = jax.nn.softmax(jnp.where(mask[None], logits, -jnp.inf), axis=-1)
@@ -64,12 +64,12 @@ def random_routing(key: Array, mask: Array, heads: int, deviation: Array) -> Arr
 
 
 def read_role(features: Any, path: str) -> Array:
-    """The field of a features struct at a dotted path."""
+    """The field of a router's features at a dotted path."""
     return functools.reduce(getattr, path.split("."), features)
 
 
 def replace_role(features: Any, path: str, value: Array) -> Any:
-    """The features with the field at a dotted path replaced, in its dtype."""
+    """The features with the field at a dotted path replaced, in the field's dtype."""
     name, _, rest = path.partition(".")
     field = getattr(features, name)
     new = replace_role(field, rest, value) if rest else value.astype(field.dtype)
@@ -83,14 +83,14 @@ CHANGES: Mapping[str, tuple[Callable[[Array, Array], Array], tuple[str, ...]]] =
     "gaussian_keys": (gaussian_directions, ("key", "query")),
     "permuted_depth": (shuffle_sources, ("depth_key", "depth_value")),
 }
-"""Null to the change of one array and the roles it acts on, where they exist."""
+"""Change of one array for each null, and the roles it acts on where they exist."""
 
 
 def undefined(router: type[Router], null: str) -> str | None:
-    """Why a null of `CHANGES` cannot be built for a router; None where it can.
+    """Reason why a null of `CHANGES` cannot be built for a router; None if it can.
 
-    The first role of a change is the one it cannot do without; a channel's key will
-    do where a vector is not needed.
+    A change of keys needs the role ``key``; where no vector is needed, ``channel_key``
+    is sufficient.
     """
     name, roles = router.__name__, router.roles
     _, acted_on = CHANGES[null]
@@ -107,11 +107,11 @@ def change(null: str, roles: Mapping[str, str], features: Any, key: Array) -> An
     """The features of one router under one null.
 
     Args:
-      null: a name of `CHANGES` that is not `undefined` for the router.
-      roles: `Router.roles`.
-      features: from ``project``.
-      key: PRNG key; a shuffle moves all roles of one call alike, draws are
-        independent between them.
+      null: Name in `CHANGES` that is not `undefined` for the router.
+      roles: The router's `Router.roles`.
+      features: Features from ``project``.
+      key: PRNG key. A shuffle moves all roles of one call alike; draws are independent
+        between roles.
     """
     function, acted_on = CHANGES[null]
     for index, role in enumerate(role for role in acted_on if role in roles):

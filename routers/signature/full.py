@@ -1,7 +1,7 @@
 """The full set of measures of one layer on one sequence, by slash name.
 
-Taken once, where a sweep ends; `routers.signature.signature` is the part that the
-criterion needs at every measured step. docs/measures.md lists them all.
+They are computed once, at the end of a sweep. `routers.signature.signature` is the part
+that the criterion needs at every measured step. docs/measures.md lists all measures.
 """
 
 import functools
@@ -28,16 +28,16 @@ from routers.signature.reduction import HUB
 
 GRAPH = "graph"
 POSITIONS = (CAUSAL, GRAPH)
-"""Kinds whose sources are the rows of the routed representation."""
+"""Geometry kinds whose sources are the rows of the routed representation."""
 
 
 class Inside(struct.PyTreeNode):
-    """What a router knows beyond its `Routing`; None where it does not exist.
+    """Internal arrays of a router beyond its `Routing`; None where undefined.
 
     Attributes:
-      values: ``[H, S, K]``, with a head's output ``weights @ values``.
-      directions: unit vectors ``[2, H, D]`` from `alignment.power_directions`.
-      aware: weights ``[2, H, T, S]`` at norm awareness 0 and 1.
+      values: Values ``[H, S, K]``, such that a head's output is ``weights @ values``.
+      directions: Unit vectors ``[2, H, D]`` from `alignment.power_directions`.
+      aware: Routing weights ``[2, H, T, S]`` at norm awareness 0 and 1.
     """
 
     values: Array | None = None
@@ -55,16 +55,16 @@ def full_signature(
     """All measures of one layer on one sequence or graph.
 
     Args:
-      routing: with leading batch axis of 1.
-      output: the routed representation ``[1, T, D]``.
-      geometry: of the sequence.
-      inside: of the router, without batch axis.
-      mixed: whether the output was mixed by this routing; where it was not, only
-        measures of the routing itself are taken and the others are NaN.
+      routing: Routing with a leading batch axis of 1.
+      output: Routed representation ``[1, T, D]``.
+      geometry: Geometry of the sequence.
+      inside: Internal arrays of the router, without a batch axis.
+      mixed: Whether the output was mixed by this routing. If not, only the measures of
+        the routing itself are computed and the others are NaN.
 
     Returns:
       Measures by slash name, each ``[H]``; those of the whole layer are repeated
-      over heads. What the router or geometry does not have is absent.
+      over heads. Measures that the router or geometry does not define are absent.
     """
     of_routing = _of_routing(routing, geometry)
     rest = functools.partial(_of_output, routing, output, geometry, inside)
@@ -126,7 +126,7 @@ def _graph_of(x: Array, edges: Array, prefix: str = "collapse") -> dict[str, Arr
 
 
 def _forms(x: Array, geometry: Geometry) -> dict[str, Array]:
-    """Collapse of ``x`` as it is and with all rows at length 1, scalars."""
+    """Collapse of ``x`` as it is, and with all rows scaled to length 1, as scalars."""
     measures: dict[str, Array] = {}
     for form, prefix in (
         (x, "collapse"),
@@ -134,12 +134,12 @@ def _forms(x: Array, geometry: Geometry) -> dict[str, Array]:
     ):
         measures |= _collapse_of(form, prefix)
         if geometry.kind == GRAPH:
-            measures |= _graph_of(form, graphs.edges(geometry), prefix)
+            measures |= _graph_of(form, graphs.adjacency(geometry), prefix)
     return measures
 
 
 def _of_hub_position(x: Array, hub: Array, geometry: Geometry) -> dict[str, Array]:
-    """Collapse without the hub's row, and the hub's features against the rest."""
+    """Collapse without the hub's row, and the hub's features relative to the rest."""
     measures = {}
     if x.shape[0] > 1:
 
@@ -147,7 +147,7 @@ def _of_hub_position(x: Array, hub: Array, geometry: Geometry) -> dict[str, Arra
             rest = collapse.without_row(x, source)
             found = _collapse_of(rest, "collapse/without_hub")
             if geometry.kind == GRAPH:
-                edges = collapse.without_row(graphs.edges(geometry), source)
+                edges = collapse.without_row(graphs.adjacency(geometry), source)
                 edges = collapse.without_row(edges.T, source).T
                 found |= _graph_of(rest, edges, "collapse/without_hub")
             return found

@@ -1,4 +1,4 @@
-"""Stratification of norms: keys, values and features of the hub against the rest.
+"""Stratification of norms: keys, values and features of the hub relative to the rest.
 
 Reference for the negative-aware norm: Park et al. 2023, Understanding the feature norm
 for out-of-distribution detection (ICCV, arXiv 2310.05316).
@@ -11,43 +11,43 @@ from routers.base import Array
 
 
 def variation(key_norms: Array) -> Array:
-    """Standard deviation over mean of the key norms ``[H, S]``, ``[H]``.
+    """Standard deviation divided by mean of the key norms ``[H, S]``, ``[H]``.
 
-    NaN where all norms are 0: 0/0.
+    NaN where all norms are 0, which is 0/0.
     """
     scaled = key_norms / jnp.max(key_norms, axis=-1, keepdims=True)
     return jnp.std(scaled, axis=-1) / jnp.mean(scaled, axis=-1)
 
 
 def hub_log_ratio(norms: Array, hub: Array) -> Array:
-    """``ln(|k_hub| / median |k|)``, ``[H]``; two-sided, a sink's key can be shorter.
+    """``ln(|k_hub| / median |k|)``, ``[H]``; negative if the hub's key is shorter.
 
     Args:
-      norms: of keys or values, ``[H, S]``.
-      hub: index of the hub source, ``[H]``.
+      norms: Norms of keys or values, ``[H, S]``.
+      hub: Index of the hub source, ``[H]``.
 
     Returns:
-      NaN where the hub's norm or the median is 0: no logarithm.
+      The log ratio; NaN where the hub's norm or the median is 0.
     """
-    return _log_ratio(_at(norms, hub), jnp.median(norms, axis=-1))
+    return _log_ratio(_of_source(norms, hub), jnp.median(norms, axis=-1))
 
 
 def hub_against_rest(norms: Array, hub: Array) -> Array:
-    """``ln`` of the hub's norm over the median of all *other* norms, ``[H]``.
+    """``ln`` of the hub's norm divided by the median of all *other* norms, ``[H]``.
 
     Arguments and limits as in `hub_log_ratio`; NaN also for a single source.
     """
     others = jnp.arange(norms.shape[-1])[None] != hub[:, None]
     rest = jnp.nanmedian(jnp.where(others, norms, jnp.nan), axis=-1)
-    return _log_ratio(_at(norms, hub), rest)
+    return _log_ratio(_of_source(norms, hub), rest)
 
 
 def rank_correlation(first: Array, second: Array) -> Array:
     """Spearman's correlation over the last axis ``[H, S]``, ``[H]``; ties share ranks.
 
-    With key norms and `concentration.excess_of_sources` it is the correlation of
-    ``ln |k_j|`` and ``ln rho_j``, since ranks do not see the logarithm. NaN where one
-    of the two is constant: no correlation.
+    For key norms and `concentration.excess_of_sources` it is also the correlation of
+    ``ln |k_j|`` and ``ln rho_j``, since a logarithm does not change ranks. NaN where
+    one of the two is constant.
     """
     first, second = _centred_ranks(first), _centred_ranks(second)
     # Ranks are half-integers: their products are exact up to about 250 sources.
@@ -59,10 +59,10 @@ def rank_correlation(first: Array, second: Array) -> Array:
 def massive_activation(x: Array) -> Array:
     """``max |h| / median |h|`` over all entries of ``x [T, D]``.
 
-    NaN where the median is 0, that is more than half of the entries.
+    NaN where the median is 0, that is, where more than half of the entries are.
     """
     magnitude = jnp.abs(x.astype(jnp.float32))
-    # Sorting thousands of entries costs more than all other measures of a layer.
+    # Sorting thousands of entries would cost more than all other measures of a layer.
     median = (
         _smallest(magnitude, (x.size - 1) // 2) + _smallest(magnitude, x.size // 2)
     ) / 2
@@ -71,15 +71,15 @@ def massive_activation(x: Array) -> Array:
 
 
 def jensen_shannon(first: Array, second: Array) -> Array:
-    """Mean over queries of the divergence of two routings, in nats, ``[H]``.
+    """Mean over queries of the Jensen-Shannon divergence of two routings, ``[H]``.
 
     Args:
-      first: weights ``[H, T, S]``, for example at norm awareness 0.
-      second: the same at norm awareness 1.
+      first: Routing weights ``[H, T, S]``, for example at norm awareness 0.
+      second: Routing weights ``[H, T, S]``, for example at norm awareness 1.
 
     Returns:
-      Between 0 (equal) and ln 2 (no common source). Rows are normalised to sum 1;
-      rows without mass are left out, NaN where none is left.
+      The divergence in nats, between 0 (equal) and ln 2 (no common source). Rows are
+      normalised to sum 1. Rows without mass are left out; NaN where no row is left.
     """
     sums = [jnp.sum(weights, axis=-1) for weights in (first, second)]
     counted = (sums[0] > 0) & (sums[1] > 0)
@@ -90,8 +90,8 @@ def jensen_shannon(first: Array, second: Array) -> Array:
     middle = (one + two) / 2
 
     def relative(share: Array) -> Array:
-        # log1p of the relative gap: rows nearly alike would lose all digits in log.
-        # At a gap of -1 to rounding the share is so small that the log hardly counts.
+        # log1p of the relative gap, since nearly equal rows would lose all digits in a
+        # log. Where the gap is -1 up to rounding, the share is too small to matter.
         gap = (share - middle) / jnp.where(middle > 0, middle, 1.0)
         logarithm = jnp.log1p(jnp.maximum(gap, jnp.finfo(gap.dtype).eps - 1.0))
         return jnp.sum(share * logarithm, axis=-1)
@@ -108,22 +108,23 @@ def feature_norm(x: Array) -> Array:
 def negative_aware_norm(x: Array) -> Array:
     """``|a|_1 / |a|_0`` of the positive part ``a`` of each row, ``[T]``.
 
-    The mean of the active entries: fewer active ones raise it. 0 for a row without a
-    positive entry, the limit as active entries vanish.
+    This is the mean of the active entries, so fewer active entries raise it. It is 0
+    for a row without a positive entry, the limit as active entries vanish.
     """
     active = jnp.maximum(x.astype(jnp.float32), 0.0)
     return jnp.sum(active, axis=-1) / jnp.maximum(jnp.sum(active > 0, axis=-1), 1)
 
 
-def _at(norms: Array, source: Array) -> Array:
+def _of_source(norms: Array, source: Array) -> Array:
     index = source.astype(jnp.int32)[..., None]
     return jnp.take_along_axis(norms, index, axis=-1)[..., 0]
 
 
 def _smallest(magnitudes: Array, rank: int) -> Array:
-    """The entry of a rank (0 the least) among non-negative ones, by bisection.
+    """The entry with a given rank (0 is the least) among non-negative ones.
 
-    Non-negative floats are ordered as their bits are: 31 counts find it exactly.
+    Non-negative floats are ordered like their bits, so a bisection with 31 counts finds
+    it exactly.
     """
     bits = jax.lax.bitcast_convert_type(magnitudes, jnp.int32)
 

@@ -1,10 +1,10 @@
 """Nulls as one mechanism: named variants of one measurement.
 
-A variant says what differs from the real thing and takes the very same path: knob
-values (`variants`, measured at every point because the criterion needs them), other
-parameters, changed features, other inputs or another graph (`diagnostic_variants`,
-once, where a sweep ends). A third criterion null, *untrained*, is the measurement at
-step 0.
+A variant states what differs from the real measurement and otherwise takes the same
+path. It can differ in its knob values (`variants`, measured at every point because the
+criterion needs them), or also in its parameters, features, inputs or graph
+(`diagnostic_variants`, measured once at the end of a sweep). A third null of the
+criterion, *untrained*, is the measurement at step 0.
 """
 
 from collections.abc import Mapping
@@ -17,27 +17,27 @@ from routers.signature.diagnostic import CHANGES, DEVIATIONS, undefined
 
 REAL = ""
 VARIANTS = (REAL, "uniform", "brake_only")
-"""Routing as it is, and the nulls made by knobs."""
+"""Names of the unchanged routing and of the nulls made by knobs."""
 
 UNTRAINED = "untrained"
 POST_HOC = "post_hoc"
 TRAINED_HERE, TRAINED_NEUTRAL, AT_START = range(3)
-"""Whose parameters a variant reads: its own member's, those of the same seed trained
-at the swept knob's neutral value, or its own at step 0."""
+"""Parameters that a variant reads: those of its own member, those of the same seed
+trained at the swept knob's neutral value, or those of its own member at step 0."""
 
 
 class Variant(NamedTuple):
-    """What one variant changes; the defaults are the real thing.
+    """The changes that make one variant; the defaults are the real measurement.
 
     Attributes:
-      name: of the null, ``""`` for the real thing.
-      content: factor of the content knobs.
-      brake: factor of the brake knobs.
+      name: Name of the null, ``""`` for the real measurement.
+      content: Factor of the content knobs.
+      brake: Factor of the brake knobs.
       params: `TRAINED_HERE`, `TRAINED_NEUTRAL` or `AT_START`.
-      change: of features, a name of `CHANGES`, or ``""``.
-      deviation: of i.i.d. logits that replace the routing, or 0.
-      shuffled: features go to other nodes.
-      rewired: the graph is rewired.
+      change: Name in `CHANGES` of a change of features, or ``""``.
+      deviation: Standard deviation of i.i.d. logits that replace the routing, or 0.
+      shuffled: Whether features are moved to other nodes.
+      rewired: Whether the graph is rewired.
     """
 
     name: str
@@ -56,12 +56,13 @@ def diagnostic_variants(
     """Every variant that exists for a router, and why the others do not.
 
     Args:
-      router: whose routing is measured.
-      kind: of its geometry.
-      post_hoc: why there are no parameters trained at the neutral value, or None.
+      router: Router whose routing is measured.
+      kind: Kind of its geometry.
+      post_hoc: Reason why there are no parameters trained at the neutral value, or
+        None.
 
     Returns:
-      Variants, the real one first, and null name to one line.
+      Variants, the real one first, and one line for each null that does not exist.
     """
     found = [
         Variant(REAL),
@@ -96,10 +97,11 @@ def variants(knobs: Mapping[str, Array]) -> dict[str, Array]:
     """Knob values of `VARIANTS`, each stacked on a new leading axis.
 
     Args:
-      knobs: one member's, by slot (``token.brake``); every slot is set alike.
+      knobs: Knobs of one member by slot (``token.brake``). Every slot is set alike.
 
     Returns:
-      The same names; *uniform* has content 0 and brake 0, *brake_only* content 0.
+      Knobs of the same names; *uniform* has content 0 and brake 0, *brake_only* has
+      content 0.
     """
     return scaled_knobs(knobs, (1.0, 0.0, 0.0), (1.0, 0.0, 1.0))
 
@@ -107,7 +109,7 @@ def variants(knobs: Mapping[str, Array]) -> dict[str, Array]:
 def scaled_knobs(
     knobs: Mapping[str, Array], content: tuple[float, ...], brake: tuple[float, ...]
 ) -> dict[str, Array]:
-    """Knobs with content and brake times factors, stacked on a leading axis."""
+    """Knobs with content and brake multiplied by factors, stacked on a leading axis."""
     factors = {"content": content, "brake": brake}
     plain = (1.0,) * len(content)
     return {

@@ -1,4 +1,4 @@
-"""How the full set of measures becomes one number of the model each."""
+"""Reduction of every measure of the full set to one number per model."""
 
 from routers.signature import REDUCE
 
@@ -34,10 +34,10 @@ _TWO_SIDED = frozenset(
 
 
 def reduction(name: str) -> str | None:
-    """How a measure becomes the model's one number, as in `REDUCE`.
+    """Reduction of a measure to one number per model, as in `REDUCE`.
 
-    Spread takes its least value, what has two sides its largest magnitude, all else
-    its largest value; the index of a hub has no such number.
+    Measures of spread take their least value, two-sided measures their largest
+    magnitude, and all others their largest value. The index of a hub is not reduced.
     """
     if name == HUB:
         return None

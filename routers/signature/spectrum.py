@@ -1,4 +1,4 @@
-"""Singular values, and what they say of a routing matrix."""
+"""Singular values, and the spectral ratio of a routing matrix."""
 
 import jax
 import jax.numpy as jnp
@@ -9,22 +9,22 @@ ROUNDING = 2.0
 """Singular values below this many float32 roundings of the largest count as zero.
 
 The SVD leaves up to about one rounding where the exact value is 0 (measured .4 to .6
-on rank 1 to 8 of 64), which 63 times over would show in an entropy; what is cut adds
-less than 4e-6 each."""
+on rank 1 to 8 of 64). With 63 of them this would show in an entropy; the values that
+are set to zero add less than 4e-6 each."""
 
 
-# One matrix at a time: on several single-threaded CPU devices LAPACK's batched
-# kernel waits for pool threads that the devices themselves occupy, for ever.
+# One matrix at a time: on several single-threaded CPU devices LAPACK's batched kernel
+# waits forever for pool threads that the devices themselves occupy.
 @jax.custom_batching.sequential_vmap
 def _decompose(x: Array) -> Array:
     return jnp.linalg.svd(x, compute_uv=False)
 
 
 def singular_values(x: Array) -> Array:
-    """Singular values of ``x [T, D]``, decreasing, rounding set to 0, float32.
+    """Singular values of ``x [T, D]``, decreasing, float32, with rounding set to 0.
 
-    The matrix is scaled by its largest entry first, so that neither very small nor
-    very large ones leave float32's range; the values are those of ``x``.
+    The matrix is divided by its largest entry first, so that neither very small nor
+    very large entries leave float32's range. The values returned are those of ``x``.
     """
     x = x.astype(jnp.float32)
     scale = jnp.max(jnp.abs(x), initial=0.0)
@@ -37,9 +37,10 @@ def singular_values(x: Array) -> Array:
 def spectral_ratio(weights: Array) -> Array:
     """``sigma_2 / sigma_1`` of each routing matrix ``[H, T, S]``, ``[H]``.
 
-    Of a causal matrix the eigenvalues are just its diagonal, so singular values are
-    taken. 0 is a rank-one matrix: one query or one source, or all rows parallel; 1 is
-    for example the identity. NaN for an all-zero matrix, whose ratio is 0/0.
+    Singular values are used because the eigenvalues of a causal matrix are just its
+    diagonal. A rank-one matrix (one query, one source, or all rows parallel) has the
+    ratio 0; the identity, for example, has 1. NaN for an all-zero matrix, whose ratio
+    is 0/0.
     """
 
     def of_head(matrix: Array) -> Array:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from routers import Attention, AttentionConfig, causal_geometry, neutral_knobs
 from routers.attention import distance_slopes, rotate
-from routers.reframing import distance_routing, dot_product_routing
+from routers.reframing import norm_aware
 from routers.softmax import masked_softmax
 
 WIDTH, LENGTH, BATCH = 12, 9, 2
@@ -138,6 +138,22 @@ def test_null_sink_survives_very_negative_logits() -> None:
     assert float(masked_softmax(logits, mask, knob + 1).sum()) == 0
 
 
+def dot_product_routing(
+    query: jax.Array, key: jax.Array, temperature: float, strength: float
+) -> jax.Array:
+    """Softmax of the scores that the knob ``norm_awareness`` changes, ``[T, S]``."""
+    score = (query @ key.T)[None, None]
+    score = norm_aware(score, jnp.float32(strength), key[None, :, None])
+    return jax.nn.softmax(score[0, 0] / temperature, axis=-1)
+
+
+def distance_routing(query: jax.Array, key: jax.Array, temperature: float) -> jax.Array:
+    """``softmax_j(-|q - k_j|^2 / 2 tau)``, the Boltzmann distribution, ``[T, S]``."""
+    difference = query[:, None, :] - key[None, :, :]
+    energy = jnp.sum(difference**2, axis=-1) / 2
+    return jax.nn.softmax(-energy / temperature, axis=-1)
+
+
 @settings(max_examples=50, deadline=None)
 @given(
     seed=st.integers(0, 2**31 - 1),
@@ -171,7 +187,7 @@ def test_without_the_norm_term_unequal_keys_break_the_identity() -> None:
 @pytest.mark.parametrize(
     ("config", "message"),
     [
-        ({"heads": 5}, "heads=5 does not divide the model width 12"),
+        ({"heads": 5}, "heads=5: must divide the model width 12"),
         ({"heads": 4, "rotary": True}, "even head width"),
     ],
 )
@@ -192,7 +208,7 @@ def test_calls_that_do_not_fit_are_named() -> None:
     with pytest.raises(ValueError, match="does not accept 'graph'"):
         geometry = causal_geometry(LENGTH).replace(kind="graph")
         router.init(jax.random.key(0), x, geometry, knobs)
-    with pytest.raises(ValueError, match="knobs given"):
+    with pytest.raises(ValueError, match="knobs given are"):
         router.init(jax.random.key(0), x, causal_geometry(LENGTH), {})
 
 

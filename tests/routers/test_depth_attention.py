@@ -128,8 +128,8 @@ def test_distances_by_hand() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ((0,), "sources=0: at least 1"),
-        ((3, "first"), "distance='first': one of steps, last"),
+        ((0,), "sources=0: must be at least 1"),
+        ((3, "first"), "distance='first': must be one of steps, last"),
     ],
 )
 def test_geometry_names_what_is_wrong(arguments: Any, message: str) -> None:

@@ -106,5 +106,7 @@ def test_sums_of_low_precision_values_are_taken_in_high() -> None:
 
 
 def test_masks_of_several_graphs_have_no_list() -> None:
-    with pytest.raises(ValueError, match=r"one mask \[T, S\], not of \(2, 3, 3\)"):
+    with pytest.raises(
+        ValueError, match=r"shape \(2, 3, 3\): must be one matrix \[T, S\]"
+    ):
         list_edges(np.ones((2, 3, 3), bool))

@@ -142,5 +142,5 @@ def test_settings_are_validated() -> None:
         ForgettingAttentionConfig(heads=0)
     with pytest.raises(ValueError, match="init_scale"):
         ForgettingAttentionConfig(init_scale=-1.0)
-    with pytest.raises(ValueError, match="does not divide"):
+    with pytest.raises(ValueError, match="must divide the model width"):
         build(4, heads=3)

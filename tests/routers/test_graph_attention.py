@@ -11,11 +11,8 @@ from routers.base import Geometry, neutral_knobs
 from routers.contract import examine
 from routers.contract.specimen import ring_geometry
 from routers.edges import list_edges
-from routers.graph_attention import (
-    GraphAttention,
-    GraphAttentionConfig,
-    dynamic_scores,
-)
+from routers.graph_attention import GraphAttention, GraphAttentionConfig
+from routers.graph_scores import dynamic_scores
 
 TOLERANCE: dict[str, Any] = {"rtol": 1e-5, "atol": 1e-6}
 
@@ -184,8 +181,8 @@ def test_training_v2_never_holds_the_whole_score_tensor() -> None:
 @pytest.mark.parametrize(
     ("settings_", "message"),
     [
-        ({"version": "v3"}, "version='v3': one of v1, v2"),
-        ({"heads": 0}, "heads=0: at least 1"),
+        ({"version": "v3"}, "version='v3': must be one of v1, v2"),
+        ({"heads": 0}, "heads=0: must be at least 1"),
     ],
 )
 def test_config_names_what_is_wrong(settings_: dict[str, Any], message: str) -> None:
@@ -194,5 +191,5 @@ def test_config_names_what_is_wrong(settings_: dict[str, Any], message: str) -> 
 
 
 def test_heads_must_divide_the_width() -> None:
-    with pytest.raises(ValueError, match="heads=3 does not divide the model width 8"):
+    with pytest.raises(ValueError, match="heads=3: must divide the model width 8"):
         setting(layer("v1", heads=3))

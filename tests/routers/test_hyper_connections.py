@@ -142,9 +142,9 @@ def test_a_masked_pair_never_mixes_and_gradients_stay_finite() -> None:
 
 
 def test_too_few_streams_and_iterations_are_named() -> None:
-    with pytest.raises(ValueError, match="streams=3: at least 4"):
+    with pytest.raises(ValueError, match="streams=3: must be at least 4"):
         stream_geometry(3)
-    with pytest.raises(ValueError, match="streams=2: at least 4"):
+    with pytest.raises(ValueError, match="streams=2: must be at least 4"):
         STATIC.apply({"params": {}}, streams(2), method=STATIC.project)
-    with pytest.raises(ValueError, match="iterations=0: at least 1"):
+    with pytest.raises(ValueError, match="iterations=0: must be at least 1"):
         HyperConnectionsConfig(iterations=0)

@@ -47,5 +47,5 @@ def test_matches_the_published_layer(name: str) -> None:
     [(gpt2_variables, "c_attn.bias"), (gpt_neox_variables, "dense.bias")],
 )
 def test_a_bias_without_a_place_is_refused(read: Any, bias: str) -> None:
-    with pytest.raises(ValueError, match=f"{bias}: not zero"):
+    with pytest.raises(ValueError, match=f"{bias}: must be zero"):
         read({bias: np.ones(3)}, 1)

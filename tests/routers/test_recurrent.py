@@ -268,7 +268,7 @@ def test_settings_are_validated(name: str) -> None:
     for wrong in ({"heads": 0}, {"init_scale": 0.0}):
         with pytest.raises(ValueError, match=next(iter(wrong))):
             dataclasses.replace(config, **wrong)
-    with pytest.raises(ValueError, match="does not divide"):
+    with pytest.raises(ValueError, match="must divide the model width"):
         router = kind(width=7, config=config)
         x = jnp.zeros((1, 4, 7))
         router.init(jax.random.key(0), x, causal_geometry(4), neutral_knobs(router))

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from routers.base import Router, causal_geometry, neutral_knobs
 from routers.rwkv import RWKV4, RWKV4Config, continued_means, through_matrices
-from routers.rwkv_scan import ROW, empty_state
+from routers.rwkv_scan import ROW, no_sums
 from routers.segments import scan_segments
 from routers.selective_ssm import SelectiveSSM, SelectiveSSMConfig
 from sweeps.bench.peers.lax_scan import PLAIN
@@ -104,7 +104,7 @@ def test_segments_equal_a_scan(length: int, segment: int) -> None:
 @jax.jit
 @functools.partial(jax.value_and_grad, argnums=(0, 1, 2, 3))
 def by_rows(key: Any, value: Any, bonus: Any, decay: Any) -> Any:
-    means = continued_means(key, value, bonus, decay, empty_state(2, 6))[0]
+    means = continued_means(key, value, bonus, decay, no_sums(2, 6))[0]
     return jnp.sum(jnp.sin(means))
 
 
@@ -138,7 +138,7 @@ def test_a_state_continues_a_sequence(cut: int) -> None:
     keys = jax.random.split(jax.random.key(1), 4)
     key, value = (jax.random.normal(k, (2, 6 * ROW, 1, 3)) for k in keys[:2])
     bonus, decay = (jnp.exp(jax.random.normal(k, (1, 3))) for k in keys[2:])
-    start = empty_state(2, 3)
+    start = no_sums(2, 3)
 
     def whole(*inputs: Any) -> Any:
         return jnp.sum(jnp.sin(continued_means(*inputs, start)[0]))
@@ -169,6 +169,23 @@ def test_forward_equals_mix_and_the_plain_scan(router: Any, length: int) -> None
     found, mixed, wanted = (jax.jit(step_of(*path))(*arguments) for path in paths)
     agree(found, wanted, 2e-5)  # gradients of weights sum 259 positions
     agree(mixed, wanted, 2e-5)
+
+
+@pytest.mark.parametrize("router", BOTH, ids=by_name)
+def test_a_subclass_mixes_its_own_way_at_every_length(router: Any) -> None:
+    class Negated(type(router)):  # type: ignore[misc]
+        def mix(self, features: Any, geometry: Any, knobs: Any) -> Any:
+            return -super().mix(features, geometry, knobs)
+
+    class Renamed(type(router)):  # type: ignore[misc]
+        pass
+
+    params, x = setting(router, router.segment + 3)
+    arguments = (params, x, causal_geometry(x.shape[1]), neutral_knobs(router))
+    y, _ = jax.jit(router.apply)(*arguments)
+    for subclass, wanted in ((Negated, -y), (Renamed, y)):
+        found, _ = jax.jit(subclass(router.width, router.config).apply)(*arguments)
+        agree(found, wanted)
 
 
 @pytest.mark.parametrize("router", BOTH, ids=by_name)

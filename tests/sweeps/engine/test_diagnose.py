@@ -160,7 +160,7 @@ def test_sequences_trained_in_segments_are_diagnosed_whole(
     config.router = ConfigDict({"name": "rwkv4"})
     setting = build(config)
     whole, arguments, _ = diagnosed(setting, 1)
-    monkeypatch.setattr("routers.rwkv.SEGMENT", 4)
+    monkeypatch.setattr("routers.rwkv.RWKV4.segment", 4)
     segments, _, _ = diagnosed(setting, 1)
     jax.tree.map(np.testing.assert_array_equal, whole(*arguments), segments(*arguments))
 
