@@ -1,22 +1,27 @@
 """All tests run on two host devices, as a sweep on two cores does."""
 
+import contextlib
+import ctypes
 import functools
+import gc
 import os
 import shutil
+import sys
 import tempfile
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
+
+from tests import QUICK_COMPILATION
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Sets up devices and compile cache; before any test module loads JAX."""
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as `sweeps.main` does
-    # Most of a test's time is compiling; what it compiles runs for milliseconds.
-    os.environ["XLA_FLAGS"] = " ".join(
-        [os.environ.get("XLA_FLAGS", ""), "--xla_backend_optimization_level=0"]
-    ).strip()
     if not hasattr(config, "workerinput"):  # workers inherit what their parent sets
+        given = os.environ.get("XLA_FLAGS", "")
+        os.environ["XLA_FLAGS"] = f"{given} {QUICK_COMPILATION}".strip()
         share_compiled(config)
     from sweeps.runtime.placement import claim_cores
 
@@ -36,6 +41,18 @@ def share_compiled(config: pytest.Config) -> None:
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
         "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
     }
+
+
+@pytest.fixture(autouse=True, scope="module")
+def forget_compiled() -> Iterator[None]:
+    """Frees what a file has compiled, which would add up to gigabytes in a worker."""
+    yield
+    jax = sys.modules.get("jax")
+    if jax is not None:
+        jax.clear_caches()
+        gc.collect()
+        with contextlib.suppress(AttributeError, OSError, TypeError):
+            ctypes.CDLL(None).malloc_trim(0)  # glibc keeps freed memory otherwise
 
 
 @pytest.fixture(scope="session")

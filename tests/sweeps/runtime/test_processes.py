@@ -16,7 +16,7 @@ import pytest
 from sweeps.commands.sweep import LOST
 from sweeps.main import main
 from sweeps.runtime.stop_signal import STOPPED
-from tests import ROOT
+from tests import QUICK_COMPILATION, ROOT
 
 LONG = {"train.steps": 3000, "eval.points": 100}
 SHORT_CHUNKS = {"train.steps": 300, "eval.points": 100}  # compiled for `tiny` already
@@ -35,7 +35,7 @@ def environment() -> dict[str, str]:
     """One device for each process, where this one has two."""
     return os.environ | {
         "PYTHONPATH": str(ROOT),
-        "XLA_FLAGS": "--xla_backend_optimization_level=0",
+        "XLA_FLAGS": QUICK_COMPILATION,
     }
 
 
