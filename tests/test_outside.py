@@ -80,7 +80,7 @@ def test_a_broken_router_fails_with_its_values(
     out = capsys.readouterr().out
     row = next(line for line in out.splitlines() if "ignores_the_future" in line)
     assert "FAILED" in row
-    assert re.search(r"y before 6: \S+ against \S+", row)
+    assert re.search(r"y before position 6: \S+ instead of \S+", row)
 
 
 @pytest.mark.parametrize(

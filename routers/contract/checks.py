@@ -115,13 +115,13 @@ def ignores_the_future(subject: Specimen) -> str | None:
             y, routing = subject.call(knobs)
             other, rerouted = subject.call(knobs, x=changed)
             yield _difference(
-                f"{label}: y before position {cut}, later ones changed",
+                f"{label}: y before position {cut}",
                 other[:, :cut],
                 y[:, :cut],
             )
             past = (..., slice(cut), slice(None))
             yield _difference(
-                f"{label}: weights before position {cut}, later ones changed",
+                f"{label}: weights before position {cut}",
                 rerouted.weights[past],
                 routing.weights[past],
             )
