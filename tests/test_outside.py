@@ -86,7 +86,7 @@ def test_a_broken_router_fails_with_its_values(
 @pytest.mark.parametrize(
     ("target", "named"),
     [
-        ([], "which router"),
+        ([], "name the router"),
         (["oracle"], "oracle"),
         (["nowhere.module:Router"], "cannot be imported"),
         (["routers.base:Knob"], "not a subclass"),

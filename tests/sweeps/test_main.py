@@ -34,7 +34,7 @@ BAD_FLAGS = {
     "refine NaN": (["--config.sweep.refine.width=nan"], "sweep.refine.width=nan"),
     "refine three seeds": (
         ["--config.sweep.refine.rounds=1", "--config.sweep.seeds=3"],
-        "needs 4 seeds",
+        "needs at least 4 seeds",
     ),
     "no such knob": (["--config.sweep.knob=token.carry"], "token.carry"),
     "knob out of range": (

@@ -29,6 +29,11 @@ def bench(config: str, tiny: dict[str, Any], *flags: str) -> int:
     return main(["bench", f"--config={CONFIGS}/{config}.py", *overrides, *flags])
 
 
+@pytest.fixture(autouse=True)
+def short_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bench_sweep, "LEAST_SECONDS", 0.01)
+
+
 @pytest.fixture
 def no_processes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Memory is not measured, and torch.compile, which takes a minute, left out."""
