@@ -1,9 +1,9 @@
 """A sweep from config to findings: admit, prepare, train, diagnose, write.
 
 `sweep` tells the story from top to bottom. Each stage takes what earlier stages
-returned and returns a value of its own; none changes what another holds. Where several
-processes run one sweep, all of them pass through every stage, and the first one alone
-writes files.
+returned and returns a value of its own; only the record (work directory, journal,
+tracker) changes on the way. Where several processes run one sweep, all of them pass
+through every stage, and the first one alone writes files.
 """
 
 import contextlib
@@ -44,7 +44,7 @@ from sweeps.storage.files import (
     write_json,
     write_parquet,
 )
-from sweeps.storage.journal import Journal
+from sweeps.storage.journal import KEPT, Journal
 from sweeps.storage.manifest import fingerprint, read_placement, write_manifest
 from sweeps.storage.workdir import claim, hold, read_summary
 from train.checkpoint import save
@@ -137,7 +137,7 @@ def admit(
       The request, and whether the directory already holds the complete sweep. The
       directory is claimed until ``held`` is closed.
     """
-    refused, complete = "", False
+    problem, complete = None, False
     try:
         experiment = build_experiment(config)
         sizes = config.sweep
@@ -145,14 +145,18 @@ def admit(
             sizes.devices, sizes.width, experiment.wave_members, sizes.data
         )
         mark = fingerprint(config, experiment.task)
-        need_bytes = state_bytes(experiment)
+        # Checkpoints of a wave stay until the end, beside the final states.
+        need_bytes = (KEPT + 1) * state_bytes(experiment)
         if is_first():
             held.enter_context(hold(workdir))
             complete = claim(workdir, config, mark, need_bytes)
-    except ValueError as error:  # tracing the network may refuse sizes, too
-        refused = str(error)
-    if any_process(bool(refused)):
-        raise BadInput(refused or "another process cannot run; see its message")
+    except (ValueError, OSError) as error:  # tracing may refuse sizes, too
+        problem = error
+    if any_process(problem is not None):  # the others must not wait for this one
+        if isinstance(problem, OSError):
+            raise problem
+        said = str(problem or "another process cannot run; see its message")
+        raise BadInput(said) from problem
     request = Request(config, experiment, placement, mark, workdir, console)
     return request, any_process(complete)
 
@@ -160,8 +164,7 @@ def admit(
 def show(workdir: Path, console: Console) -> dict[str, Any]:
     """Prints what a complete work directory holds; returns its ``onset.json``."""
     summary = read_summary(workdir)
-    if is_first():
-        # A sweep that died between its last two writes left its journal behind.
+    if is_first():  # a sweep that died between its last two writes left its journal
         Journal(workdir / JOURNAL, print).clear()
     console.print(f"{workdir} already holds this sweep, complete:")
     print_findings(console, summary)
@@ -199,11 +202,7 @@ def prepare(request: Request) -> Prepared:
 
 
 def train(request: Request, prepared: Prepared) -> tuple[Trained, float]:
-    """Trains all members under a progress bar.
-
-    Returns:
-      The trained members and the seconds that training took.
-    """
+    """Trains all members under a progress bar; returns them and the seconds it took."""
     experiment, tracker = request.experiment, prepared.tracker
     started = time.monotonic()
     with StopSignal() as stop, make_progress(request.console) as progress:

@@ -109,7 +109,7 @@ class Loop:
         members: Member,
         task: Any,
         batch: tuple[Array, Array],
-        complete: Array | bool = True,
+        rank_nulls: Array | bool = True,
     ) -> dict[str, Array]:
         """Held-out loss and signature of every member.
 
@@ -118,14 +118,14 @@ class Loop:
           members: ``[M]``.
           task: A `train.tasks.Task`, traced.
           batch: Held-out inputs ``[E, ...]`` and targets ``[E, T]``.
-          complete: Whether to measure the effective rank of the nulls too.
+          rank_nulls: Whether to measure the effective rank of the nulls too.
 
         Returns:
           What `train.measure.measure` returns, with a leading axis ``[M]``.
         """
 
         def of_member(pair: tuple[Any, Any], shared: Any) -> dict[str, Array]:
-            (params, knobs), (geometry, (inputs, targets), complete) = pair, shared
+            (params, knobs), (geometry, (inputs, targets), rank_nulls) = pair, shared
             return measurement.measure(
                 self.spec.model,
                 self.spec.slot,
@@ -134,10 +134,10 @@ class Loop:
                 geometry,
                 inputs,
                 targets,
-                complete,
+                rank_nulls,
             )
 
-        shared = (task.geometry(), batch, jnp.asarray(complete))
+        shared = (task.geometry(), batch, jnp.asarray(rank_nulls))
         return self.spread(of_member)((states.params, members.knobs), shared)
 
     def diagnose(

@@ -22,7 +22,7 @@ def measure(
     geometry: Geometry,
     inputs: Array,
     targets: Array,
-    complete: Array | bool = True,
+    rank_nulls: Array | bool = True,
 ) -> dict[str, Array]:
     """Measures one member on held-out sequences, a few at a time.
 
@@ -34,7 +34,7 @@ def measure(
       geometry: Positions of one sequence or graph.
       inputs: Tokens int32 ``[E, T]`` or features ``[E, T, F]``.
       targets: int32 ``[E, T]``.
-      complete: Whether to measure the effective rank of the nulls too; it is NaN
+      rank_nulls: Whether to measure the effective rank of the nulls too; it is NaN
         otherwise.
 
     Returns:
@@ -66,7 +66,7 @@ def measure(
             batch_size=min(SEQUENCES_AT_ONCE, inputs.shape[0]),
         )
 
-    ranked = jnp.stack([jnp.asarray(name == "") | complete for name in VARIANTS])
+    ranked = jnp.stack([jnp.asarray(name == "") | rank_nulls for name in VARIANTS])
     return jax.lax.map(of_variant, (variants(knobs), ranked))
 
 

@@ -46,7 +46,8 @@ def estimate_cost(compiled: CompiledSweep) -> Cost:
     rows = experiment.most_waves * compiled.rows / placement.groups
     step_seconds = flops / placement.width / (EFFICIENCY * _matmul_rate())
     return Cost(
-        seconds=rows * experiment.steps * step_seconds, memory_bytes=compiled.bytes
+        seconds=rows * experiment.steps * step_seconds,
+        memory_bytes=compiled.chunk_bytes,
     )
 
 

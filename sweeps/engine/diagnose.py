@@ -32,7 +32,8 @@ def diagnose(compiled: CompiledSweep, trained: Trained) -> Diagnosis | None:
         return None
     experiment = trained.results.experiment
     mesh, task = compiled.mesh, compiled.shared.task
-    variants, absent = variants_of(experiment)
+    # Of the sweep as it was compiled: refinement may add the neutral value later.
+    variants, absent = variants_of(compiled.experiment)
     shared = replicate(mesh, diagnosis_inputs(experiment))
     neutral = neutral_members(experiment)
     program = compiled.programs.diagnose.result()

@@ -1,4 +1,8 @@
-"""A sweep's programs, compiled before the first step, with their shared inputs."""
+"""A sweep's programs with their shared inputs.
+
+All are compiled before the first step, except the diagnosis, which a thread compiles
+while members train.
+"""
 
 import dataclasses
 import time
@@ -11,7 +15,6 @@ import jax.numpy as jnp
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from routers.base import Array
 from routers.signature.nulls import Variant, diagnostic_variants
 from sweeps.design.experiment import Experiment
 from sweeps.design.grid import split_grid
@@ -98,7 +101,7 @@ class CompiledSweep:
       programs: The compiled programs.
       shared: Inputs that all members share.
       seconds: Time that tracing and compiling took.
-      bytes: Size of arguments, outputs and temporaries of one chunk.
+      chunk_bytes: Size of the arguments and temporaries of one chunk.
     """
 
     experiment: Experiment
@@ -107,7 +110,7 @@ class CompiledSweep:
     programs: Programs
     shared: Shared
     seconds: float
-    bytes: int
+    chunk_bytes: int
 
     @property
     def mesh(self) -> Mesh:
@@ -143,7 +146,7 @@ def compile_sweep(experiment: Experiment, placement: Placement) -> CompiledSweep
         programs=programs,
         shared=shared,
         seconds=time.perf_counter() - start,
-        bytes=placement.devices
+        chunk_bytes=placement.devices
         * (memory.argument_size_in_bytes + memory.temp_size_in_bytes),
     )
 
@@ -169,7 +172,7 @@ def _compile(
         lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding),
         jax.eval_shape(loop.init, members, shared.task),
     )
-    first, complete = step_number(mesh, 0), replicate(mesh, jnp.asarray(True))
+    first, rank_nulls = step_number(mesh, 0), replicate(mesh, jnp.asarray(True))
     with ThreadPoolExecutor() as pool:
         # The longest compilation starts first; meanwhile the next ones are traced.
         chunk = jax.jit(loop.chunk, donate_argnums=0).lower(
@@ -177,7 +180,7 @@ def _compile(
         )
         chunk_compiled = pool.submit(chunk.compile)
         measure = jax.jit(loop.measure).lower(
-            states, members, shared.task, shared.batch, complete
+            states, members, shared.task, shared.batch, rank_nulls
         )
         measure_compiled = pool.submit(measure.compile)
         init = jax.jit(loop.init).lower(members, shared.task)
@@ -190,7 +193,7 @@ def _compile(
         inputs: Any = replicate(mesh, diagnosis_inputs(experiment))
 
         def build() -> Any:
-            params: tuple[Array, ...] = (states.params,) * 3
+            params = (states.params,) * 3
             traced = jax.jit(loop.diagnose, static_argnums=0)
             return traced.lower(
                 variants, params, members, shared.task, inputs

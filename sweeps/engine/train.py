@@ -118,8 +118,8 @@ def _measure(
     nowhere else and cost half of a measurement.
     """
     ends = step in (0, compiled.experiment.steps)
-    complete = replicate(compiled.mesh, jnp.asarray(ends))
+    rank_nulls = replicate(compiled.mesh, jnp.asarray(ends))
     measured = compiled.programs.measure(
-        states, members, compiled.shared.task, compiled.shared.batch, complete
+        states, members, compiled.shared.task, compiled.shared.batch, rank_nulls
     )
     return {name: values[:count] for name, values in to_host(measured).items()}

@@ -16,7 +16,7 @@ from sweeps.design.experiment import Experiment
 from sweeps.design.grid import Axis, Grid, Wave, make_grid, split_grid
 from sweeps.engine.programs import CompiledSweep
 from sweeps.engine.train import Observer, Trained, train_wave
-from sweeps.findings.results import join_results
+from sweeps.findings.results import Results, join_results
 from sweeps.inference.onset import Onset, estimate_onset
 from sweeps.inference.refine import (
     History,
@@ -26,6 +26,7 @@ from sweeps.inference.refine import (
     undecided_stretch,
 )
 from sweeps.storage.journal import Journal
+from train.step import TrainState
 
 
 def train_sweep(
@@ -40,32 +41,35 @@ def train_sweep(
     """
     experiment = compiled.experiment
 
-    def train(earlier: list[Trained], grid: Grid) -> Trained:
-        before = sum(one.results.experiment.grid.members for one in earlier)
-        return train_wave(compiled, Wave(len(earlier), grid, before), observe, journal)
+    def train_next(done: list[Trained], grid: Grid) -> list[Trained]:
+        earlier = sum(wave.results.experiment.grid.members for wave in done)
+        wave = Wave(len(done), grid, earlier)
+        return [*done, train_wave(compiled, wave, observe, journal)]
 
     waves: list[Trained] = []
     for grid in split_grid(experiment.grid, experiment.wave_values):
-        waves = [*waves, train(waves, grid)]
+        waves = train_next(waves, grid)
     if experiment.refinement.rounds:
-        return _refine(experiment, waves, train)
-    return join_waves(waves)
+        return _refine(experiment, waves, train_next)
+    return Trained(_join(waves), _join_states(waves))
 
 
-def join_waves(waves: list[Trained]) -> Trained:
-    """All members of some waves, in the order in which they were trained."""
-    return Trained(
-        results=join_results([wave.results for wave in waves]),
-        states=jax.tree.map(
-            lambda *rows: np.concatenate(rows), *(wave.states for wave in waves)
-        ),
+def _join(waves: list[Trained]) -> Results:
+    """The results of some waves, in the order in which they were trained."""
+    return join_results([wave.results for wave in waves])
+
+
+def _join_states(waves: list[Trained]) -> TrainState:
+    """The states of some waves, in the order in which they were trained."""
+    return jax.tree.map(
+        lambda *rows: np.concatenate(rows), *(wave.states for wave in waves)
     )
 
 
 def _refine(
     experiment: Experiment,
     waves: list[Trained],
-    train: Callable[[list[Trained], Grid], Trained],
+    train_next: Callable[[list[Trained], Grid], list[Trained]],
 ) -> Trained:
     """Trains more waves until there is reason to stop; returns all members."""
     settings, first = experiment.refinement, experiment.grid
@@ -73,7 +77,7 @@ def _refine(
     rounds: list[Round] = []
     grid = first
     while True:
-        results = join_results([wave.results for wave in waves])
+        results = _join(waves)
         values = np.asarray(results.experiment.grid.axis.values)
         onset = estimate_onset(values, results.outcome_by_unit())
         rounds.append(_record(len(rounds), grid, onset))
@@ -83,14 +87,11 @@ def _refine(
         if stopped is not None:
             stretch = undecided_stretch(onset, values)
             history = History(tuple(rounds), stopped, stretch)
-            trained = join_waves(waves)
-            return dataclasses.replace(
-                trained,
-                results=dataclasses.replace(trained.results, refinement=history),
-            )
+            results = dataclasses.replace(results, refinement=history)
+            return Trained(results, _join_states(waves))
         new = next_values(onset, values, settings.num)
         grid = make_grid(Axis(first.axis.knob, new), *seeds, round=len(rounds))
-        waves = [*waves, train(waves, grid)]
+        waves = train_next(waves, grid)
 
 
 def _record(number: int, grid: Grid, onset: Onset) -> Round:

@@ -59,7 +59,7 @@ def make_criterion(
       margin: See `Criterion`.
 
     Raises:
-      BadInput: a threshold, quantile or margin that no measure could meet or miss.
+      BadInput: the threshold, quantile or margin is out of range.
     """
     metric, default = CONCENTRATION[kind]
     if threshold is None:
@@ -80,12 +80,12 @@ class Judge:
     Attributes:
       criterion: The definition.
       start: The measurement at step 0, which is the untrained null.
-      value: Index of each member's value of the swept knob, ``[M]``.
+      value_index: Index of each member's value of the swept knob, ``[M]``.
     """
 
     criterion: Criterion
     start: Snapshot
-    value: np.ndarray
+    value_index: np.ndarray
 
     def collapsed(self, now: Snapshot) -> np.ndarray:
         """Which members are collapsed, bool ``[M]``; a diverged member never is."""
@@ -120,13 +120,14 @@ class Judge:
           nulls: Names of the nulls to use.
 
         Returns:
-          ``[M]``; infinite, and so no bar, where a null has no finite sample.
+          ``[M]``; a null without a finite sample is left out, and the bar is infinite
+          where no null has one.
         """
         largest = quantile > 0.5
         extreme, nothing = (max, -np.inf) if largest else (min, np.inf)
-        result = np.empty(len(self.value))
-        for index in np.unique(self.value):
-            chosen = self.value == index
+        result = np.empty(len(self.value_index))
+        for index in np.unique(self.value_index):
+            chosen = self.value_index == index
             samples = self.null_samples(metric, now, chosen)
             finite = [samples[null][np.isfinite(samples[null])] for null in nulls]
             result[chosen] = extreme(
@@ -149,8 +150,8 @@ class Judge:
           The name of each null and its flat samples over sequences x members.
         """
         samples = {
-            null: now.spread[metric][chosen, index].ravel()
-            for index, null in enumerate(VARIANTS)
+            null: now.spread[metric][chosen, row].ravel()
+            for row, null in enumerate(VARIANTS)
             if null
         }
         samples[UNTRAINED] = self.start.spread[metric][chosen, 0].ravel()
