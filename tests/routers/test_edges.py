@@ -1,5 +1,6 @@
 """Graph attention along a list of edges against the matrix."""
 
+import functools
 from typing import Any
 
 import jax
@@ -26,6 +27,25 @@ def draw_mask(seed: int, share: float) -> np.ndarray:
     return mask
 
 
+ROUTERS: dict[str, Any] = {
+    version: GraphAttention(WIDTH, GraphAttentionConfig(version, HEADS, init_scale=0.7))
+    for version in ("v1", "v2")
+}
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def differentiate(
+    router: Any, params: Any, x: Any, knobs: Any, geometry: Geometry
+) -> Any:
+    """Value, output and gradients, compiled once for each number of edges."""
+
+    def loss(params: Any, x: Any, knobs: Any) -> Any:
+        y, _ = router.apply(params, x, geometry, knobs)
+        return jnp.sum(jnp.sin(y)), y
+
+    return jax.value_and_grad(loss, argnums=(0, 1, 2), has_aux=True)(params, x, knobs)
+
+
 @settings(max_examples=25, deadline=None)
 @given(
     seed=st.integers(0, 2**16),
@@ -46,20 +66,15 @@ def test_outputs_and_gradients_are_those_of_the_matrix(
     mask = draw_mask(seed, share)
     distance = np.random.default_rng(seed).integers(0, 4, mask.shape)
     geometry = Geometry(jnp.asarray(distance, jnp.float32), jnp.asarray(mask), "graph")
-    config = GraphAttentionConfig(version, HEADS, init_scale=0.7)
-    router: Any = GraphAttention(WIDTH, config)
+    router = ROUTERS[version]
     x = jax.random.normal(jax.random.key(seed), (2, NODES, WIDTH))
     knobs = {"brake": brake, "content": content, "null_sink": null_sink}
     knobs = {name: jnp.float32(value) for name, value in knobs.items()}
-    params = router.init(jax.random.key(1), x, geometry, neutral_knobs(router))
-
-    def loss(params: Any, x: Any, knobs: Any, geometry: Geometry) -> Any:
-        y, _ = router.apply(params, x, geometry, knobs)
-        return jnp.sum(jnp.sin(y)), y
+    neutral = neutral_knobs(router)
+    params = jax.jit(router.init)(jax.random.key(1), x, geometry, neutral)
 
     def run(edges: Edges | None) -> Any:
-        differentiate = jax.value_and_grad(loss, argnums=(0, 1, 2), has_aux=True)
-        return differentiate(params, x, knobs, geometry.replace(edges=edges))
+        return differentiate(router, params, x, knobs, geometry.replace(edges=edges))
 
     found, wanted = run(list_edges(mask)), run(None)
     # What cancels in one gradient has the size of the others: so has its rounding.

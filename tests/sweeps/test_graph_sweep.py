@@ -41,6 +41,7 @@ def test_edges_find_what_the_matrix_finds(
     config = graph_attention.get_config()
     graph = {"task.name": "graph", "task.path": str(tmp_path), "task.hops": 1}
     more = {"task.symmetrize": True, "train.batch": 1, "eval.sequences": 1}
+    more |= {"model.layers": 2}
     config.update_from_flattened_dict(tiny | graph | more)
     with monkeypatch.context() as dense:
         dense.setattr(graphs, "SPARSE", 0.0)

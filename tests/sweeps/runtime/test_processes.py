@@ -20,7 +20,7 @@ from sweeps.runtime.stop_signal import STOPPED
 from tests import QUICK_COMPILATION, ROOT
 
 LONG = {"train.steps": 3000, "eval.points": 100}
-SHORT_CHUNKS = {"train.steps": 300, "eval.points": 100}  # compiled for `tiny` already
+SHORT_CHUNKS = {"train.steps": 150, "eval.points": 50}  # compiled for `tiny` already
 
 ONE_CORE = """
 import os, sys
