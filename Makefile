@@ -16,6 +16,7 @@ lint: .venv/installed
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
+	.venv/bin/lint-imports
 
 # Exact versions for every platform; edit pyproject.toml, then run this.
 lock: .venv/installed
