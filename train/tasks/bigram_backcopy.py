@@ -13,8 +13,6 @@ triggers are the most frequent ones, or from a random table with Dirichlet rows.
 this value; 0 keeps the table as it is.
 """
 
-from collections import Counter
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -22,6 +20,7 @@ from flax import struct
 
 from routers.base import Array, Geometry, causal_geometry
 from train.tasks import check_length
+from train.tasks.memory import PAIR_BYTES, most_that_fit, require_memory
 
 
 class BigramBackcopy(struct.PyTreeNode):
@@ -155,6 +154,8 @@ def dirichlet_statistics(
     """Draws a bigram table with Dirichlet rows; its unigram is uniform."""
     if symbols < 2:
         raise ValueError(f"task.symbols={symbols}: must be at least 2")
+    fits = f"at most {most_that_fit(PAIR_BYTES, 2):,}"
+    require_memory(float(symbols) ** 2 * PAIR_BYTES, f"task.symbols={symbols}", fits)
     if concentration <= 0:
         raise ValueError(f"task.concentration={concentration}: must be greater than 0")
     generator = np.random.default_rng(seed)
@@ -179,18 +180,25 @@ def text_statistics(
     Raises:
       ValueError: the text has too few different symbols for the triggers.
     """
-    ranked = sorted(Counter(text).items(), key=lambda item: (-item[1], item[0]))
-    alphabet = [character for character, _ in ranked[:symbols]]
-    if len(alphabet) <= triggers:
+    points = np.frombuffer(text.encode("utf-32-le"), np.uint32)
+    occurs = np.bincount(points)
+    # The most frequent first; among equals, the smaller code point.
+    ranked = np.argsort(-occurs, kind="stable")[
+        : min(symbols, np.count_nonzero(occurs))
+    ]
+    size = len(ranked)
+    if size <= triggers:
         raise ValueError(
-            f"task.text: has {len(alphabet)} different symbols, but task.triggers="
+            f"task.text: has {size} different symbols, but task.triggers="
             f"{triggers} needs at least {triggers + 1}"
         )
-    index = {character: i for i, character in enumerate(alphabet)}
-    codes = np.asarray([index.get(character, -1) for character in text])
-    pairs = np.stack([codes[:-1], codes[1:]])
-    pairs = pairs[:, (pairs >= 0).all(0)]
-    table = np.zeros((len(alphabet), len(alphabet)))
-    np.add.at(table, (pairs[0], pairs[1]), 1)
-    unigram = np.bincount(codes[codes >= 0], minlength=len(alphabet)).astype(float)
-    return table, unigram
+    fits = f"at most {most_that_fit(PAIR_BYTES, 2):,}"
+    require_memory(float(size) ** 2 * PAIR_BYTES, f"task.symbols={symbols}", fits)
+    code_of = np.full(len(occurs), -1)
+    code_of[ranked] = np.arange(size)
+    codes = code_of[points]
+    before, after = codes[:-1], codes[1:]
+    kept = (before >= 0) & (after >= 0)
+    pairs = np.bincount(before[kept] * size + after[kept], minlength=size**2)
+    table = pairs.reshape(size, size).astype(float)
+    return table, occurs[ranked].astype(float)

@@ -10,13 +10,18 @@ files::
 Pickles are never loaded, because loading one runs any code that its author put there.
 """
 
-import zipfile
-import zlib
 from pathlib import Path
 
 import numpy as np
 
+from train.tasks.archive import read_arrays
+from train.tasks.files import local_path, read_regular
 from train.tasks.labelled_graph import Graph, adjacency_of
+
+ARRAYS = ("edge_index", "x", "y", "train_mask", "test_mask")
+"""Arrays of a NumPy archive that are read; others are left alone."""
+MOST_BYTES = 1_000_000_000
+"""Largest number of bytes of a text file of a graph."""
 
 
 def nearest_neighbours(features: np.ndarray, neighbours: int) -> np.ndarray:
@@ -88,8 +93,11 @@ def read_graph(folder: str, *, symmetrize: bool = False) -> Graph:
     Raises:
       ValueError: the folder has no graph or several, or a file is broken.
     """
-    path = Path(folder)
-    if not path.is_dir():
+    try:
+        path = local_path(folder)
+    except ValueError as error:
+        raise ValueError(f"task.path={folder}: {error}") from None
+    if not folder or not path.is_dir():
         raise ValueError(f"task.path={folder}: no such folder")
     found = sorted([*path.glob("*.npz"), *path.glob("*.content")])
     if not found:
@@ -111,29 +119,32 @@ def read_graph(folder: str, *, symmetrize: bool = False) -> Graph:
 
 def _read_npz(file: Path, symmetrize: bool) -> Graph:
     try:
-        with zipfile.ZipFile(file):  # np.load alone would accept a bare array, too
-            pass
-        with np.load(file, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        reason = str(error).splitlines()[0]
-        raise ValueError(f"task.path: {file}: cannot be read ({reason})") from None
+        arrays = read_arrays(file, ARRAYS)
+    except ValueError as error:
+        raise ValueError(f"task.path: {file}: cannot be read ({error})") from None
     missing = [name for name in ("edge_index", "x", "y") if name not in arrays]
     if missing:
         raise ValueError(f"task.path: {file}: has no array {', '.join(missing)}")
-    labels = arrays["y"]
+    features, labels = arrays["x"], arrays["y"]
     if labels.ndim != 1 or labels.dtype.kind not in "iu":
         raise ValueError(
             f"task.path: {file}: y must be integers [N], "
             f"not {labels.dtype} {labels.shape}"
         )
-    if arrays["x"].ndim != 2 or arrays["x"].dtype.kind not in "fiub":
+    if len(labels) and labels.max() > np.iinfo(np.int32).max:  # it would wrap
+        raise ValueError(
+            f"task.labels: must be class numbers below the number of nodes, "
+            f"{len(labels)}, but one is {labels.max()}"
+        )
+    if features.ndim != 2 or features.dtype.kind not in "fiub":
         raise ValueError(f"task.path: {file}: x must be numbers [N, F]")
+    with np.errstate(over="ignore"):  # what overflows is refused as not finite
+        features = features.astype(np.float32)
     return Graph(
         adjacency=adjacency_of(
-            arrays["edge_index"], len(arrays["x"]), symmetrize=symmetrize
+            arrays["edge_index"], len(features), symmetrize=symmetrize
         ),
-        features=arrays["x"].astype(np.float32),
+        features=features,
         labels=labels.astype(np.int64),
         train=arrays.get("train_mask"),
         test=arrays.get("test_mask"),
@@ -182,8 +193,8 @@ def _read_text(file: Path, symmetrize: bool) -> Graph:
 def _fields(file: Path) -> list[tuple[int, list[str]]]:
     """Reads the lines that are not empty, as line numbers and fields."""
     try:
-        text = file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        text = read_regular(file, MOST_BYTES).decode("utf-8-sig")
+    except ValueError as error:
         reason = str(error).splitlines()[0]
         raise ValueError(f"task.path: {file}: cannot be read ({reason})") from None
     lines = enumerate(text.splitlines(), start=1)

@@ -22,6 +22,7 @@ from flax import struct
 from routers.base import Array, Edges, Geometry
 from routers.edges import list_edges
 from train.tasks.labelled_graph import Graph, check_graph
+from train.tasks.memory import require_room_for_pairs
 
 SPARSE = 0.08
 """Share of node pairs within reach below which a CPU follows a list of these pairs.
@@ -113,6 +114,8 @@ def hop_distances(adjacency: np.ndarray, hops: int) -> Geometry:
     for hop in range(1, hops + 1):
         # A product of floats is a BLAS call; one of booleans is not.
         wider = reached | (reached.astype(np.float32) @ edges > 0)
+        if (wider == reached).all():  # no path is longer
+            break
         distance[wider & ~reached] = hop
         reached = wider
     return Geometry(jnp.asarray(distance), jnp.asarray(reached), "graph")
@@ -195,6 +198,7 @@ def csbm(
     """
     if nodes < 4:
         raise ValueError(f"task.nodes={nodes}: must be at least 4")
+    require_room_for_pairs(nodes, f"task.nodes={nodes}")
     for name, share in (("within", within), ("across", across)):
         if not 0 <= share <= 1:
             raise ValueError(f"task.{name}={share}: must be a probability in [0, 1]")

@@ -4,6 +4,8 @@ import dataclasses
 
 import numpy as np
 
+from train.tasks.memory import require_room_for_pairs
+
 
 @dataclasses.dataclass(frozen=True)
 class Graph:
@@ -46,6 +48,7 @@ def adjacency_of(
         raise ValueError(
             f"task.edges: must be integers [2, E], not {edges.dtype} {edges.shape}"
         )
+    require_room_for_pairs(nodes, f"task.path: a graph of {nodes:,} nodes")
     outside = edges[(edges < 0) | (edges >= nodes)]
     if outside.size:
         raise ValueError(
@@ -69,12 +72,22 @@ def check_graph(graph: Graph) -> None:
             f"task.graph: {nodes} labels do not fit features of shape "
             f"{graph.features.shape} and an adjacency of shape {adjacency.shape}"
         )
+    if nodes < 2 or graph.features.ndim != 2 or not graph.features.shape[1]:
+        raise ValueError(
+            f"task.features: must be at least one number for each of at least 2 nodes, "
+            f"but have shape {graph.features.shape}"
+        )
     if not np.isfinite(graph.features).all():
         row = int(np.argwhere(~np.isfinite(graph.features))[0, 0])
         raise ValueError(f"task.features: must be finite, but are not at node {row}")
     if nodes and graph.labels.min() < 0:
         raise ValueError(
             f"task.labels: must be at least 0, but one is {graph.labels.min()}"
+        )
+    if nodes and graph.labels.max() >= nodes:
+        raise ValueError(
+            f"task.labels: must be class numbers below the number of nodes, {nodes}, "
+            f"but one is {graph.labels.max()}"
         )
     loops = np.flatnonzero(np.diag(adjacency))
     if loops.size:

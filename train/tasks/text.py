@@ -1,24 +1,31 @@
 """Reads the text of a task from a file, the standard library or a TFDS data set."""
 
-from pathlib import Path
+import codecs
+
+from train.tasks.byte_text import MOST_BYTES
+from train.tasks.files import local_path, read_regular
 
 STANDARD = "pydoc_data.topics"
 DATASET = "tfds:"
+MOST_CHARACTERS = 300_000_000
+"""Largest number of bytes of a text that is read as characters."""
 
 
-def read_bytes(source: str, data_dir: str = "") -> bytes:
-    """Reads a text as bytes.
+def read_bytes(source: str, data_dir: str = "", most_bytes: int = MOST_BYTES) -> bytes:
+    """Reads a text as bytes, without the byte-order mark that some editors write.
 
     Args:
       source: Path of a file, or `STANDARD` (0.5 MB of English that comes with Python),
         or ``tfds:`` and a name for `train.tasks.tfds_text.read_dataset`.
       data_dir: Data directory of TFDS, for ``tfds:NAME``; "" is TFDS's own default.
+      most_bytes: Largest size that a text may have.
 
     Raises:
-      ValueError: the text cannot be read or is empty; the message names the source.
+      ValueError: the text cannot be read, is empty or too large; the message names the
+        source.
     """
     try:
-        return _read(source, data_dir)
+        return _read(source, data_dir, most_bytes)
     except ValueError as error:
         raise ValueError(f"task.text={source}: {error}") from None
 
@@ -35,7 +42,7 @@ def read_text(source: str, data_dir: str = "") -> str:
         source.
     """
     try:
-        text = read_bytes(source, data_dir).decode("utf-8")
+        text = read_bytes(source, data_dir, MOST_CHARACTERS).decode("utf-8")
     except UnicodeDecodeError as error:
         raise ValueError(
             f"task.text={source}: not UTF-8 (byte {error.start} cannot be read)"
@@ -43,7 +50,7 @@ def read_text(source: str, data_dir: str = "") -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
-def _read(source: str, data_dir: str) -> bytes:
+def _read(source: str, data_dir: str, most_bytes: int) -> bytes:
     """Reads a text as `read_bytes` does; error messages do not name the source."""
     if source == STANDARD:
         from pydoc_data import topics
@@ -54,16 +61,10 @@ def _read(source: str, data_dir: str) -> bytes:
 
         data = read_dataset(source.removeprefix(DATASET), data_dir)
     else:
-        data = _read_file(Path(source))
+        data = read_regular(local_path(source), most_bytes)
+    data = data.removeprefix(codecs.BOM_UTF8)
     if not data.strip():
         raise ValueError("the text is empty")
+    if data.count(data[:1]) == len(data):
+        raise ValueError("the text must have at least two different symbols")
     return data
-
-
-def _read_file(path: Path) -> bytes:
-    if not path.is_file():
-        raise ValueError("no such file")
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise ValueError(error.strerror) from None
