@@ -1,5 +1,6 @@
 """Routing mechanisms: pure functions of (params, x, geometry, knobs)."""
 
+import dataclasses
 from importlib.metadata import entry_points
 
 from routers.attention import Attention, AttentionConfig
@@ -44,7 +45,7 @@ def find_router(name: str) -> tuple[type[Router], type]:
       name: Key of `ROUTERS`, or name of an entry point in the group `ENTRY_POINTS`.
 
     Raises:
-      ValueError: No router has that name.
+      ValueError: No router has that name, or the package that offers it is broken.
     """
     if name in ROUTERS:
         return ROUTERS[name]
@@ -54,7 +55,16 @@ def find_router(name: str) -> tuple[type[Router], type]:
             f"router.name={name!r}: must be one of "
             f"{', '.join(sorted(ROUTERS | offered))}"
         )
-    router = offered[name].load()
+    where = f"router.name={name!r}: {offered[name].value}"
+    try:
+        router = offered[name].load()
+    except (Exception, SystemExit) as error:  # the module may raise anything
+        reason = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
+        raise ValueError(f"{where} cannot be imported ({reason})") from None
+    if not (isinstance(router, type) and issubclass(router, Router)):
+        raise ValueError(f"{where} must be a subclass of routers.base.Router")
+    if not dataclasses.is_dataclass(router.config):
+        raise ValueError(f"{where} must have a dataclass as default of `config`")
     return router, type(router.config)
 
 

@@ -1,8 +1,8 @@
 """The console command ``onset``: finds the command, owns messages and exit codes.
 
 Exit codes: 0, done; 1, a check failed or a file could not be written; 2, bad input,
-explained in one line on stderr; 75, a sweep was stopped and continues when it is
-launched again; 130, interrupted.
+explained in one line on stderr, or no command, which prints the overview; 75, a sweep
+was stopped and continues when it is launched again; 130, interrupted.
 """
 
 import importlib
@@ -10,13 +10,12 @@ import inspect
 import os
 import re
 import sys
-from pathlib import Path
 from types import ModuleType
 
 from absl import flags
 from ml_collections import ConfigDict, config_flags
 
-from sweeps.errors import BadInput
+from sweeps.errors import BadInput, printable
 
 COMMANDS = {
     "sweep": "train one router at many knob values and seeds, and map the onset",
@@ -72,27 +71,44 @@ def main(arguments: list[str] | None = None) -> int:
 def parse(
     module: ModuleType, name: str, arguments: list[str]
 ) -> tuple[flags.FlagValues, list[str]]:
-    """Parses a command's flags and arguments; every mistake raises `flags.Error`."""
+    """Parses a command's flags and arguments.
+
+    The config file runs before absl sees the arguments, because absl would take some of
+    its mistakes for its own.
+
+    Raises:
+      flags.Error: a flag or an argument is wrong.
+      BadInput: the config file is, or a setting is out of range.
+    """
+    # These load JAX, which must not happen before `main` has set its environment.
+    from sweeps.design.config_file import check_config, load_config
+    from sweeps.design.config_keys import add_own_keys
+
     values = flags.FlagValues()
-    config_flags.DEFINE_config_file(
-        "config", None, "Config file.", flag_values=values, lock_config=True
-    )
+    config_flags.DEFINE_config_file("config", None, "Config file.", flag_values=values)
     module.define_flags(values)
-    _check_config_file(arguments)
-    # All config files are loaded under one module name, so forget an earlier one.
-    sys.modules.pop("config_config", None)
+    given = _config_of(arguments)
+    if given is not None:
+        config = load_config(given)
+        add_own_keys(config, arguments)
+        config.lock()
+        values["config"].parser = _Loaded(config)
     command_line = [f"onset {name}", *arguments]
     # config_flags looks for overrides in sys.argv, whatever list it is given.
     saved, sys.argv = sys.argv, command_line
     try:
         positional = values(command_line)[1:]
-        config = values.config
     except (AttributeError, KeyError) as error:
         raise flags.Error(_unknown_key(arguments, str(error))) from None
+    except (ValueError, TypeError, SyntaxError, ArithmeticError, MemoryError) as error:
+        said = f"{type(error).__name__}: {error}".splitlines()[0]
+        raise flags.Error(
+            f"--config.KEY=VALUE: a value cannot be read ({said})"
+        ) from None
     finally:
         sys.argv = saved
-    if config is not None and not isinstance(config, ConfigDict):
-        raise flags.Error("--config: get_config() does not return a ConfigDict")
+    if given is not None:
+        check_config(config)
     taken = list(inspect.signature(module.command).parameters.values())[1:]
     any_number = any(one.kind is one.VAR_POSITIONAL for one in taken)
     if len(positional) > len(taken) and not any_number:
@@ -100,24 +116,37 @@ def parse(
     return values, positional
 
 
-def _check_config_file(arguments: list[str]) -> None:
-    """Looks for the config file first: absl exits with 0 where it is missing."""
+class _Loaded(flags.ArgumentParser):
+    """Gives the flag ``--config`` the config that was loaded before."""
+
+    def __init__(self, config: ConfigDict) -> None:
+        self.config = config
+
+    def parse(self, argument: str) -> ConfigDict:
+        return self.config
+
+
+def _config_of(arguments: list[str]) -> str | None:
+    """The value of ``--config``, or None without one."""
+    found = []
     for index, argument in enumerate(arguments):
         flag, equals, value = argument.lstrip("-").partition("=")
-        if flag != "config" or not argument.startswith("-"):
+        if not argument.startswith("-"):
             continue
-        if not equals:
-            value = arguments[index + 1] if index + 1 < len(arguments) else ""
-        path = re.sub(r":[^:/]*$", "", value)
-        if not Path(path).is_file():
-            raise flags.Error(f"--config={value}: no such file")
+        if flag == "flagfile":
+            raise flags.Error("--flagfile: is not taken; give each flag by itself")
+        if flag == "config":
+            follows = arguments[index + 1] if index + 1 < len(arguments) else ""
+            found.append(value if equals else follows)
+    if len(found) > 1:
+        raise flags.Error(f"--config={found[1]}: is given twice")
+    if found and not found[0]:
+        raise flags.Error("--config=: must be a config file")
+    return found[0] if found else None
 
 
 def _unknown_key(arguments: list[str], message: str) -> str:
     """Names the ``--config`` flag whose key does not exist."""
-    if "get_config" in message:
-        config = next(a for a in arguments if re.match(r"--?config\b", a))
-        return f"{config}: the file has no get_config()"
     found = re.search(r"'?\\?'(\w+)", message)
     key = found.group(1) if found else ""
     hint = re.search(r'Did you mean "(\w+)"', message)
@@ -130,7 +159,7 @@ def _unknown_key(arguments: list[str], message: str) -> str:
 
 
 def _refuse(where: str, message: str) -> int:
-    print(f"{where}: {message}", file=sys.stderr)
+    print(f"{where}: {printable(message)}", file=sys.stderr)
     return BAD_INPUT
 
 

@@ -13,8 +13,8 @@ from sweeps.design.parse import (
     read_knobs,
     read_routers,
     read_task,
-    require_positive,
 )
+from sweeps.design.ranges import check_ranges
 from sweeps.errors import BadInput
 from sweeps.inference.criterion import Criterion, make_criterion
 from sweeps.inference.refine import Refinement, make_refinement
@@ -107,23 +107,11 @@ def build_experiment(config: ConfigDict) -> Experiment:
 
 
 def _build(config: ConfigDict) -> Experiment:
-    require_positive(
-        config,
-        ("model", ("layers", "width", "heads")),
-        ("train", ("steps", "batch", "learning_rate")),
-        ("eval", ("points", "sequences")),
-        ("depth", ("block", "streams")),
-        ("sweep", ("data",)),
-    )
+    check_ranges(config)
     if config.wandb.mode not in TRACKING_MODES:
         raise BadInput(
             f"wandb.mode={config.wandb.mode!r}: must be one of "
             f"{', '.join(TRACKING_MODES)}"
-        )
-    if config.eval.diagnosed < 0:
-        raise BadInput(
-            f"eval.diagnosed={config.eval.diagnosed}: must be a number of sequences, "
-            "or 0 for no diagnosis"
         )
     routers = read_routers(config)
     knobs = read_knobs(config, routers)

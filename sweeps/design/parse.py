@@ -10,6 +10,7 @@ from ml_collections import ConfigDict
 
 from routers import find_router
 from routers.base import Knob, Router
+from sweeps.design.config_keys import check_own_setting, closest
 from sweeps.errors import BadInput
 from train.tasks import Task
 from train.tasks.bigram_backcopy import (
@@ -18,9 +19,10 @@ from train.tasks.bigram_backcopy import (
     text_statistics,
 )
 from train.tasks.byte_text import byte_text
+from train.tasks.files import local_path
 from train.tasks.graph_data import digits, read_graph
 from train.tasks.graphs import csbm, node_classification
-from train.tasks.text import read_bytes, read_text
+from train.tasks.text import DATASET, read_bytes, read_text
 
 DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
 TASKS = ("bigram_backcopy", "bytes", "csbm", "digits", "graph")
@@ -29,19 +31,6 @@ BACKBONE_KEYS = ("block", "distance", "streams")
 
 Routers = dict[str, tuple[type[Router], Any]]
 """Router class and its settings, by slot."""
-
-
-def require_positive(config: ConfigDict, *blocks: tuple[str, tuple[str, ...]]) -> None:
-    """Checks that settings are above 0.
-
-    Raises:
-      BadInput: a setting is not; the message names the first one.
-    """
-    for block, names in blocks:
-        for name in names:
-            value = config[block][name]
-            if not value > 0:
-                raise BadInput(f"{block}.{name}={value}: must be greater than 0")
 
 
 def read_dtype(name: str) -> Any:
@@ -76,14 +65,16 @@ def _router(
         "init_scale": config.model.init.router,
         "dtype": read_dtype(config.model.dtype),
     }
-    fields = {field.name for field in dataclasses.fields(settings_type)}
-    for key in settings:
+    fields = {field.name: field.default for field in dataclasses.fields(settings_type)}
+    for key, value in settings.items():
         if key not in fields:
-            raise BadInput(f"{block}.{key}: {name} has no such setting")
+            hint = closest(key, fields)
+            raise BadInput(f"{block}.{key}: {name} has no such setting{hint}")
+        check_own_setting(f"{block}.{key}", value, fields[key])
     settings = {k: v for k, v in shared.items() if k in fields} | settings
     try:
         return router, settings_type(**settings)
-    except ValueError as error:
+    except (ValueError, TypeError) as error:
         raise BadInput(f"{block}.{error}") from None
 
 
@@ -100,10 +91,12 @@ def load_router(target: str) -> type[Router]:
         sys.path.insert(0, "")
     try:
         found = getattr(importlib.import_module(module_name), class_name)
-    except (ImportError, AttributeError) as error:
-        raise BadInput(f"cannot be imported ({error})") from None
+    except (Exception, SystemExit) as error:  # the module may raise anything
+        first = (str(error).splitlines() or [""])[0]
+        reason = f"{type(error).__name__}: {first}"
+        raise BadInput(f"{target}: cannot be imported ({reason})") from None
     if not (isinstance(found, type) and issubclass(found, Router)):
-        raise BadInput(f"{class_name} is not a subclass of routers.base.Router")
+        raise BadInput(f"{target}: must be a subclass of routers.base.Router")
     return found
 
 
@@ -128,11 +121,13 @@ def read_knobs(config: ConfigDict, routers: Routers) -> dict[str, float]:
                 values[known] = float(value)
     sweep = config.sweep
     knob = find_knob(f"sweep.knob={sweep.knob}", sweep.knob, declared)
-    if sweep.high > knob.high:
-        raise BadInput(
-            f"sweep.high={sweep.high}: must lie in the range of {sweep.knob}, "
-            f"{knob.low:g} to {knob.high:g} ({knob.meaning})"
-        )
+    least = 0.0 if sweep.zero else sweep.low
+    for name, value in (("zero", least), ("low", sweep.low), ("high", sweep.high)):
+        if not knob.low <= value <= knob.high:
+            raise BadInput(
+                f"sweep.{name}={sweep[name]}: must lie in the range of {sweep.knob}, "
+                f"{knob.low:g} to {knob.high:g} ({knob.meaning})"
+            )
     return values
 
 
@@ -150,6 +145,7 @@ def find_knob(setting: str, name: str, declared: dict[str, Knob]) -> Knob:
 def read_task(config: ConfigDict) -> Task:
     """The task, with its data read and checked."""
     task = config.task
+    _check_paths(task)
     if task.name == "bigram_backcopy":
         return _bigram_backcopy(config)
     if task.name == "bytes":
@@ -172,6 +168,15 @@ def read_task(config: ConfigDict) -> Task:
     return node_classification(
         graph, hops=task.hops, train_share=task.train_share, seed=task.seed
     )
+
+
+def _check_paths(task: ConfigDict) -> None:
+    for key in ("text", "path", "data_dir"):
+        if not task[key].startswith(DATASET):
+            try:
+                local_path(task[key])
+            except ValueError as error:
+                raise BadInput(f"task.{key}={task[key]}: {error}") from None
 
 
 def _bigram_backcopy(config: ConfigDict) -> Task:
