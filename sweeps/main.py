@@ -138,11 +138,9 @@ def _config_of(arguments: list[str]) -> str | None:
         if flag == "config":
             follows = arguments[index + 1] if index + 1 < len(arguments) else ""
             found.append(value if equals else follows)
-    if len(found) > 1:
-        raise flags.Error(f"--config={found[1]}: is given twice")
-    if found and not found[0]:
+    if found and not found[-1]:
         raise flags.Error("--config=: must be a config file")
-    return found[0] if found else None
+    return found[-1] if found else None  # as with every flag, the last one holds
 
 
 def _unknown_key(arguments: list[str], message: str) -> str:

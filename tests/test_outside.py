@@ -89,7 +89,7 @@ def test_a_broken_router_fails_with_its_values(
         ([], "name the router"),
         (["oracle"], "oracle"),
         (["nowhere.module:Router"], "cannot be imported"),
-        (["routers.base:Knob"], "not a subclass"),
+        (["routers.base:Knob"], "routers.base:Knob: must be a subclass"),
         (["attention", "--width=0"], "--width=0"),
         (["attention", "surplus"], "surplus"),
     ],

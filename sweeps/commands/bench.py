@@ -18,7 +18,6 @@ is installed: time, XLA's temporary memory, and how both grow with the length.
 """
 
 import shlex
-from pathlib import Path
 
 from absl import flags
 from ml_collections import config_flags
@@ -28,6 +27,7 @@ from sweeps.bench.mixing import bench_mixing
 from sweeps.bench.training import bench_sweep
 from sweeps.errors import BadInput
 from sweeps.runtime.placement import claim_cores
+from sweeps.storage.paths import figure_path, output_path, require_different
 
 
 def define_flags(values: flags.FlagValues) -> None:
@@ -77,17 +77,17 @@ def command(values: flags.FlagValues) -> int:
         raise BadInput(
             f"--members={listed}, --steps={values.steps}: must be at least 1 each"
         )
-    for name, path in (("output", values.output), ("figure", values.figure)):
-        if not Path(path).parent.is_dir():
-            raise BadInput(f"--{name}={path}: its folder does not exist")
+    output = output_path("output", values.output)
+    figure = figure_path("figure", values.figure)
+    require_different(output=output, figure=figure)
     config = one_value(values.config, counts[0], values.steps)
     bench_sweep(
         build_timed(config),
         config,
         counts,
         _command_line(values),
-        Path(values.output) if values.output else None,
-        Path(values.figure) if values.figure else None,
+        output,
+        figure,
     )
     return 0
 

@@ -7,12 +7,16 @@ Reads complete work directories and finds the settings in which they differ. Wit
 law in that setting is fitted.
 """
 
-from pathlib import Path
-
 from absl import flags
 
 from sweeps.errors import BadInput
 from sweeps.findings.comparison import read_records
+from sweeps.storage.paths import (
+    figure_path,
+    output_path,
+    require_different,
+    user_path,
+)
 
 
 def define_flags(values: flags.FlagValues) -> None:
@@ -24,28 +28,29 @@ def define_flags(values: flags.FlagValues) -> None:
         flag_values=values,
     )
     flags.DEFINE_string("output", None, "Markdown file to write.", flag_values=values)
-    flags.DEFINE_string("figure", None, "PNG file to write.", flag_values=values)
+    flags.DEFINE_string(
+        "figure", None, "Figure to write: PNG, PDF or SVG.", flag_values=values
+    )
 
 
 def command(values: flags.FlagValues, *directories: str) -> int:
     """Runs the command; returns its exit code."""
     if values.config is not None:
         raise BadInput("--config: is not taken, because the directories hold configs")
-    for name in ("output", "figure"):
-        path = values[name].value
-        if path and not Path(path).parent.is_dir():
-            raise BadInput(f"--{name}={path}: its folder does not exist")
-    records = read_records([Path(directory) for directory in directories])
+    output = output_path("output", values.output)
+    figure = figure_path("figure", values.figure)
+    require_different(output=output, figure=figure)
+    records = read_records([user_path("", directory) for directory in directories])
     from sweeps.report.comparison import draw, render  # Matplotlib is slow to import
 
     given = f" --over={values.over}" if values.over else ""
     text = render(records, values.over, given)
-    if values.output:
-        Path(values.output).write_text(text)
+    if output:
+        output.write_text(text, encoding="utf-8")
         print(f"wrote {values.output}")
     else:
         print(text, end="")
-    if values.figure:
-        draw(records, Path(values.figure))
+    if figure:
+        draw(records, figure)
         print(f"wrote {values.figure}")
     return 0

@@ -19,8 +19,10 @@ from absl import flags
 from sweeps.clusters.launch import TARGETS, Launch, launch
 from sweeps.clusters.slices import parse_accelerator
 from sweeps.errors import BadInput
+from sweeps.storage.paths import check_name
 
 NAME = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?", flags=re.ASCII)
+MOST_NODES = 100_000
 IMAGE = re.compile(r"[a-z0-9][\w.\-/:@]*", flags=re.ASCII)
 
 
@@ -74,8 +76,10 @@ def read(values: flags.FlagValues) -> Launch:
             raise BadInput(f"--{name} is required")
     if values.target not in TARGETS:
         raise BadInput(f"--target={values.target}: must be one of {', '.join(TARGETS)}")
-    if values.nodes is not None and values.nodes < 1:
-        raise BadInput(f"--nodes={values.nodes}: must be at least 1")
+    if values.nodes is not None and not 1 <= values.nodes <= MOST_NODES:
+        raise BadInput(
+            f"--nodes={values.nodes}: must be at least 1 and at most {MOST_NODES:,}"
+        )
     try:
         found = parse_accelerator(values.accelerator)
     except ValueError as error:
@@ -88,6 +92,7 @@ def read(values: flags.FlagValues) -> Launch:
             f"{nodes} host(s)"
         )
     config: Any = values["config"]
+    check_name("workdir", values.workdir)
     _check_names(values)
     _check_workdir(values.workdir, values.target, nodes)
     return Launch(

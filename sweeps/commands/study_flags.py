@@ -1,11 +1,13 @@
 """The flags that the simulated studies have in common."""
 
-from pathlib import Path
 from typing import Any
 
 from absl import flags
 
 from sweeps.errors import BadInput
+from sweeps.storage.paths import output_path
+
+MOST_REPLICATES = 1_000_000
 
 
 def define_study_flags(values: flags.FlagValues, replicates: int) -> None:
@@ -31,12 +33,20 @@ def read_study(values: flags.FlagValues) -> dict[str, Any]:
     Raises:
       BadInput: a flag cannot be used.
     """
-    if values.replicates < 1 or values.seed < 0:
-        raise BadInput(
-            f"--replicates={values.replicates} --seed={values.seed}: must be at least "
-            "1 and at least 0"
-        )
-    output = Path(values.output) if values.output else None
-    if output and not output.parent.is_dir():
-        raise BadInput(f"--output={output}: its folder does not exist")
-    return {"replicates": values.replicates, "seed": values.seed, "output": output}
+    if values.config is not None:
+        raise BadInput("--config: is not taken, because no network is trained")
+    for name, low, high in (
+        ("replicates", 1, MOST_REPLICATES),
+        ("seed", 0, 2**32 - 1),
+    ):
+        number: int = values[name].value or 0
+        if not low <= number <= high:
+            raise BadInput(
+                f"--{name}={number}: must be a whole number, at least "
+                f"{low} and at most {high:,}"
+            )
+    return {
+        "replicates": values.replicates,
+        "seed": values.seed,
+        "output": output_path("output", values.output),
+    }

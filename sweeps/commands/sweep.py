@@ -10,7 +10,6 @@ see.
 
 import os
 import sys
-from pathlib import Path
 
 import jax
 from absl import flags
@@ -20,6 +19,7 @@ from sweeps.pipeline import sweep
 from sweeps.runtime.compile_cache import keep_compiled
 from sweeps.runtime.processes import join, leave
 from sweeps.runtime.stop_signal import STOPPED, Stopped
+from sweeps.storage.paths import user_path
 
 LOST = 1
 """Exit code where another process is gone."""
@@ -71,7 +71,7 @@ def command(values: flags.FlagValues) -> int:
         keep_compiled()
         if values.distributed:
             join(*explicit)
-        sweep(values.config, Path(values.workdir))
+        sweep(values.config, user_path("workdir", values.workdir))
     except Stopped:
         print(f"onset sweep: stopped; {_continues(values.workdir)}", file=sys.stderr)
         leave()

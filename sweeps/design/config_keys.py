@@ -15,7 +15,7 @@ from ml_collections import ConfigDict
 from ml_collections.config_dict import placeholder
 
 from routers import find_router
-from sweeps.errors import BadInput
+from sweeps.errors import BadInput, printable
 
 OWN = ("router", "depth", "knobs.token", "knobs.depth")
 """Blocks that can have keys of a router besides the keys of the defaults."""
@@ -108,7 +108,7 @@ def _check_text(name: str, text: str) -> None:
         text.encode()
     except UnicodeEncodeError:
         raise BadInput(f"{name}={text!r}: must be UTF-8") from None
-    if len(text) > MOST_TEXT or not text.isprintable():
+    if len(text) > MOST_TEXT or printable(text) != text:
         raise BadInput(
             f"{name}={_short(text)}: must be one line of at most {MOST_TEXT} "
             "characters, without control characters"

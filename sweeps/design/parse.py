@@ -82,7 +82,8 @@ def load_router(target: str) -> type[Router]:
     """Finds a router class by ``package.module:Class`` or by a known name.
 
     Raises:
-      BadInput: it cannot be imported or is not a router.
+      BadInput: it cannot be imported or is not a router; the message leaves it to the
+        caller to name the target.
     """
     if ":" not in target:
         return find_router(target)[0]
@@ -94,9 +95,9 @@ def load_router(target: str) -> type[Router]:
     except (Exception, SystemExit) as error:  # the module may raise anything
         first = (str(error).splitlines() or [""])[0]
         reason = f"{type(error).__name__}: {first}"
-        raise BadInput(f"{target}: cannot be imported ({reason})") from None
+        raise BadInput(f"cannot be imported ({reason})") from None
     if not (isinstance(found, type) and issubclass(found, Router)):
-        raise BadInput(f"{target}: must be a subclass of routers.base.Router")
+        raise BadInput("must be a subclass of routers.base.Router")
     return found
 
 

@@ -25,7 +25,7 @@ def user_path(flag: str, given: str) -> Path:
     """A path as a user gave it, with ``~`` expanded.
 
     Args:
-      flag: Name of the flag, for messages.
+      flag: Name of the flag, for messages; "" where it is an argument.
       given: Its value.
 
     Raises:
@@ -35,7 +35,7 @@ def user_path(flag: str, given: str) -> Path:
     path = os.path.expanduser(given)
     if path.startswith("~"):
         raise BadInput(
-            f"--{flag}={given}: there is no such home folder; write ./{given}"
+            f"{_named(flag, given)}: there is no such home folder; write ./{given}"
         )
     return Path(path)
 
@@ -48,22 +48,22 @@ def check_name(flag: str, given: str) -> None:
     """
     shown = printable(given)
     if not given.strip():
-        raise BadInput(f"--{flag}={shown}: must be a path")
+        raise BadInput(f"{_named(flag, shown)}: must be a path")
     if URL.match(given):
         raise BadInput(
-            f"--{flag}={shown}: must be a path, because buckets and other URLs are not "
-            "supported; mount the bucket"
+            f"{_named(flag, shown)}: must be a path, because buckets and other URLs "
+            "are not supported; mount the bucket, for example with gcsfuse"
         )
     if shown != given:
         raise BadInput(
-            f"--{flag}={shown}: must be a path in UTF-8, without control characters "
-            "and line breaks"
+            f"{_named(flag, shown)}: must be a path in UTF-8, without control "
+            "characters and line breaks"
         )
     longest = max(len(os.fsencode(name)) for name in given.split("/"))
     if longest > MOST_NAME or len(os.fsencode(given)) > MOST_PATH:
         raise BadInput(
-            f"--{flag}={given[:40]}...: must be a path of at most {MOST_PATH} bytes "
-            f"whose names have at most {MOST_NAME} bytes each"
+            f"{_named(flag, given[:40])}...: must be a path of at most {MOST_PATH} "
+            f"bytes whose names have at most {MOST_NAME} bytes each"
         )
 
 
@@ -85,21 +85,23 @@ def output_path(flag: str, given: str | None) -> Path | None:
     except (FileNotFoundError, NotADirectoryError):
         kind = None
     except OSError as error:
-        raise BadInput(f"--{flag}={given}: {error.strerror}") from None
+        raise BadInput(f"{_named(flag, given)}: {error.strerror}") from None
     if kind is not None and stat.S_ISDIR(kind):
-        raise BadInput(f"--{flag}={given}: must be a file, but is a folder")
+        raise BadInput(f"{_named(flag, given)}: must be a file, but is a folder")
     if kind is not None and not (stat.S_ISREG(kind) or stat.S_ISCHR(kind)):
-        raise BadInput(f"--{flag}={given}: must be a file, but is a pipe or a socket")
+        raise BadInput(
+            f"{_named(flag, given)}: must be a file, but is a pipe or a socket"
+        )
     if not path.parent.is_dir():
-        raise BadInput(f"--{flag}={given}: its folder does not exist")
+        raise BadInput(f"{_named(flag, given)}: its folder does not exist")
     if given.endswith("/"):
-        raise BadInput(f"--{flag}={given}: must be a file, but is a folder")
+        raise BadInput(f"{_named(flag, given)}: must be a file, but is a folder")
     if not os.access(path if kind is not None else path.parent, os.W_OK):
-        raise BadInput(f"--{flag}={given}: cannot be written (permission denied)")
+        raise BadInput(f"{_named(flag, given)}: cannot be written (permission denied)")
     for folder in path.resolve().parents:
         if holds_sweep(folder):
             raise BadInput(
-                f"--{flag}={given}: must lie outside {folder}, which is the work "
+                f"{_named(flag, given)}: must lie outside {folder}, which is the work "
                 "directory of a sweep"
             )
     return path
@@ -108,7 +110,7 @@ def output_path(flag: str, given: str | None) -> Path | None:
 def figure_path(flag: str, given: str | None) -> Path | None:
     """As `output_path`, for a figure, whose ending says its format."""
     if given and Path(given).suffix.lower() not in FIGURES:
-        raise BadInput(f"--{flag}={printable(given)}: must end in {_or(FIGURES)}")
+        raise BadInput(f"{_named(flag, printable(given))}: must end in {_or(FIGURES)}")
     return output_path(flag, given)
 
 
@@ -138,3 +140,7 @@ def holds_sweep(folder: Path) -> bool:
 
 def _or(words: Sequence[str]) -> str:
     return f"{', '.join(words[:-1])} or {words[-1]}"
+
+
+def _named(flag: str, given: str) -> str:
+    return f"--{flag}={given}" if flag else given

@@ -35,7 +35,8 @@ def run_study(
         )
     text = render(table, replicates, seed)
     if output:
-        output.write_text(text)
-        console.print(f"{time.perf_counter() - start:.0f} s; wrote {output}")
+        output.write_text(text, encoding="utf-8")
+        seconds = time.perf_counter() - start
+        console.print(f"{seconds:.0f} s; wrote {output}", markup=False)
     else:
         print(text)
