@@ -10,12 +10,21 @@ import inspect
 import os
 import re
 import sys
+
+if __name__ == "__main__":
+    from sweeps.runtime.interrupts import watch_command
+
+    watch_command(sys.argv[1:])  # before what is slow to import
+
+from pathlib import Path
 from types import ModuleType
 
 from absl import flags
 from ml_collections import ConfigDict, config_flags
 
 from sweeps.errors import BadInput, printable
+from sweeps.runtime.interrupts import watch_command
+from sweeps.runtime.output import steady_output
 
 COMMANDS = {
     "sweep": "train one router at many knob values and seeds, and map the onset",
@@ -181,10 +190,34 @@ def _usage(name: str, module: ModuleType) -> str:
     return "\n".join([(module.__doc__ or "").strip(), "", "Flags:", *lines])
 
 
+def _import_error(error: ImportError) -> str:
+    """Names the file that hides a package of ours, or what cannot be imported."""
+    top = (error.name or "").partition(".")[0]
+    hiding = getattr(sys.modules.get(top), "__file__", None)
+    if hiding and Path(hiding).parent != Path(__file__).parents[1] / top:
+        return (
+            f"{hiding} hides the package {top!r} of Onset; rename it, or remove its "
+            "folder from PYTHONPATH"
+        )
+    return f"cannot be imported: {' '.join(str(error).split())}"
+
+
 def entry() -> None:
-    """The console script."""
-    sys.exit(main())
+    """Runs the command line of this process, and ends it with the exit code."""
+    arguments = sys.argv[1:]
+    watch_command(arguments)
+    out, _ = steady_output()
+    where = " ".join(["onset", *arguments[:1]])
+    try:
+        code = main(arguments)
+    except ImportError as error:
+        code = _refuse(where, _import_error(error))
+    out.flush()
+    if out.lost and code == 0 and arguments[0] != "sweep":  # its record is on disk
+        print(f"{where}: the output was lost ({out.lost})", file=sys.stderr)
+        code = FAILED
+    sys.exit(code)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    entry()

@@ -26,14 +26,20 @@ from sweeps.engine.routing_examples import routing_examples
 from sweeps.engine.train import Trained
 from sweeps.engine.vmap_width import with_width
 from sweeps.engine.waves import train_sweep
-from sweeps.errors import BadInput
 from sweeps.findings.results import Results
 from sweeps.findings.summary import summarize_sweep
 from sweeps.findings.table import make_table
 from sweeps.inference.snapshot import Snapshot
-from sweeps.report.terminal import make_progress, print_findings
-from sweeps.runtime.placement import Placement, choose_placement, claim_cores
-from sweeps.runtime.processes import any_process, barrier, is_first
+from sweeps.report.terminal import attempt, make_progress, print_findings, say, warn
+from sweeps.runtime.interrupts import INTERRUPTS
+from sweeps.runtime.numerics import fixed_numerics
+from sweeps.runtime.placement import (
+    Placement,
+    choose_placement,
+    claim_cores,
+    find_devices,
+)
+from sweeps.runtime.processes import any_process, barrier, is_first, refused_together
 from sweeps.runtime.stop_signal import StopSignal
 from sweeps.storage.files import (
     CHECKPOINT,
@@ -46,7 +52,7 @@ from sweeps.storage.files import (
 )
 from sweeps.storage.journal import KEPT, Journal
 from sweeps.storage.manifest import fingerprint, read_placement, write_manifest
-from sweeps.storage.workdir import claim, hold, read_summary
+from sweeps.storage.workdir import claim, hold, missing, read_summary
 from train.checkpoint import save
 
 if TYPE_CHECKING:
@@ -112,8 +118,10 @@ def sweep(
       OSError: something could not be written; what was there before is whole.
     """
     claim_cores()
+    find_devices()
     console = (console or Console()) if is_first() else Console(file=io.StringIO())
     with contextlib.ExitStack() as held:
+        held.enter_context(fixed_numerics(lambda line: warn(console, line)))
         request, complete = admit(config, workdir, console, held)
         if complete:
             return show(workdir, console)
@@ -122,8 +130,9 @@ def sweep(
         trained, training_seconds = train(request, prepared)
         results = with_diagnosis(request, prepared, trained)
         summary = summarize_sweep(results, router_name(config))
-        write(request, prepared, trained, results, summary)
-        finish(request, prepared, results, training_seconds, started)
+        seconds = {"training": training_seconds, "all": time.monotonic() - started}
+        write(request, prepared, trained, results, summary, seconds)
+        decorate(request, prepared, trained, results, summary)
     print_findings(console, summary)
     return summary
 
@@ -137,8 +146,8 @@ def admit(
       The request, and whether the directory already holds the complete sweep. The
       directory is claimed until ``held`` is closed.
     """
-    problem, complete = None, False
-    try:
+    complete = False
+    with refused_together():  # a ValueError, too: tracing may refuse sizes
         experiment = build_experiment(config)
         sizes = config.sweep
         placement = choose_placement(
@@ -150,13 +159,6 @@ def admit(
         if is_first():
             held.enter_context(hold(workdir))
             complete = claim(workdir, config, mark, need_bytes)
-    except (ValueError, OSError) as error:  # tracing may refuse sizes, too
-        problem = error
-    if any_process(problem is not None):  # the others must not wait for this one
-        if isinstance(problem, OSError):
-            raise problem
-        said = str(problem or "another process cannot run; see its message")
-        raise BadInput(said) from problem
     request = Request(config, experiment, placement, mark, workdir, console)
     return request, any_process(complete)
 
@@ -165,8 +167,12 @@ def show(workdir: Path, console: Console) -> dict[str, Any]:
     """Prints what a complete work directory holds; returns its ``onset.json``."""
     summary = read_summary(workdir)
     if is_first():  # a sweep that died between its last two writes left its journal
-        Journal(workdir / JOURNAL, print).clear()
-    console.print(f"{workdir} already holds this sweep, complete:")
+        journal = Journal(workdir / JOURNAL, print)
+        attempt(console, "removing the journal", journal.clear)
+    say(console, f"{workdir} already holds this sweep, complete:")
+    lacking = missing(workdir)
+    if lacking:
+        warn(console, f"{workdir} lacks {', '.join(lacking)}")
     print_findings(console, summary)
     return summary
 
@@ -174,15 +180,20 @@ def show(workdir: Path, console: Console) -> dict[str, Any]:
 def prepare(request: Request) -> Prepared:
     """Chooses the width, compiles, says what the sweep will cost, opens the record."""
     # Weights & Biases is slow to import, and is not needed to refuse a setting.
-    from sweeps.report.wandb_runs import NoTracker, open_tracker
+    from sweeps.report.wandb_runs import NoTracker, SafeTracker, open_tracker
 
     config, console, workdir = request.config, request.console, request.workdir
     placement = request.placement
+    journal = Journal(
+        workdir / JOURNAL, lambda line: warn(console, line), request.fingerprint
+    )
+    if journal.holds_points():
+        INTERRUPTS.saved = continues(workdir)
     if not config.sweep.width:
         with console.status("timing placements"):
             known = read_placement(workdir)
             placement, why = with_width(request.experiment, placement, known)
-        console.print(f"placement: {why}", highlight=False)
+        say(console, f"placement: {why}")
     barrier("placed")
     if is_first():
         placed, mark = dataclasses.asdict(placement), request.fingerprint
@@ -192,11 +203,15 @@ def prepare(request: Request) -> Prepared:
         cost = estimate_cost(compiled)
         if compiled.programs.diagnose:
             compiled.programs.diagnose.start()
-    console.print(announce(compiled, cost, workdir), highlight=False)
-    journal = Journal(workdir / JOURNAL, lambda line: console.print(line, style="red"))
+    say(console, announce(compiled, cost, workdir))
     tracker: Tracker = NoTracker()
     if is_first():
-        tracker = open_tracker(config, request.experiment, workdir, request.fingerprint)
+        tracker = SafeTracker(
+            lambda: open_tracker(
+                config, request.experiment, workdir, request.fingerprint
+            ),
+            lambda line: warn(console, line),
+        )
     barrier("compiled")  # another process may have more to compile
     return Prepared(compiled, cost, journal, tracker)
 
@@ -219,12 +234,15 @@ def train(request: Request, prepared: Prepared) -> tuple[Trained, float]:
                 completed=wave.earlier * experiment.steps + members * snapshot.step,
                 description=f"{collapsed.sum()}/{members} collapsed; member-steps",
             )
+            if snapshot.step:  # the point before this one is on disk
+                INTERRUPTS.saved = continues(request.workdir)
             stop.check()
 
         try:
             trained = train_sweep(prepared.compiled, observe, prepared.journal)
         finally:
             prepared.journal.wait()  # also where training was stopped
+        stop.check()
     return trained, time.monotonic() - started
 
 
@@ -233,7 +251,11 @@ def with_diagnosis(request: Request, prepared: Prepared, trained: Trained) -> Re
     if not request.experiment.diagnosed:
         return trained.results
     with request.console.status("diagnosing"):
-        found = diagnose(prepared.compiled, trained)
+        found = attempt(
+            request.console,
+            "the diagnosis",
+            lambda: diagnose(prepared.compiled, trained),
+        )
     return dataclasses.replace(trained.results, diagnosis=found)
 
 
@@ -243,37 +265,18 @@ def write(
     trained: Trained,
     results: Results,
     summary: dict[str, Any],
+    seconds: dict[str, float],
 ) -> None:
-    """Writes tables, figures and final states: everything but the manifest."""
-    from sweeps.report.figures import draw_figures  # Matplotlib is slow to import
-
-    workdir = request.workdir
-    held_out = np.asarray(prepared.compiled.shared.batch[0])
-    shown = routing_examples(trained, results, summary, held_out[0])
-    save(workdir / CHECKPOINT, trained.checkpoint())
-    if is_first():
-        folder = workdir / FIGURES
-        folder.mkdir(exist_ok=True)
-        figures = draw_figures(folder, summary, results.per_member(), shown)
-        write_parquet(workdir / METRICS, make_table(results))
-        write_json(workdir / SUMMARY, summary)
-        prepared.tracker.finish(summary, figures)
-    barrier("written")
-
-
-def finish(
-    request: Request,
-    prepared: Prepared,
-    results: Results,
-    training_seconds: float,
-    started: float,
-) -> None:
-    """Marks the work directory complete, and removes what only a resume would need."""
+    """Writes the record: final states, tables, and the manifest that it is complete."""
     workdir, grid = request.workdir, results.experiment.grid
     journal, compiled = prepared.journal, prepared.compiled
+    journal.check()
+    save(workdir / CHECKPOINT, trained.checkpoint())
     trained_here = grid.members * results.experiment.steps - journal.restored
-    rate = trained_here / training_seconds
+    rate = trained_here / seconds["training"]
     if is_first():
+        write_parquet(workdir / METRICS, make_table(results))
+        write_json(workdir / SUMMARY, summary)
         write_manifest(
             workdir,
             request.config,
@@ -281,18 +284,53 @@ def finish(
             complete=True,
             members=grid.plain(),
             placement=dataclasses.asdict(compiled.placement),
-            seconds={
-                "compile": compiled.seconds,
-                "training": training_seconds,
-                "all": time.monotonic() - started,
-            },
+            seconds={"compile": compiled.seconds, **seconds},
             member_steps_per_second=rate,
             estimated=dataclasses.asdict(prepared.cost),
             wandb=prepared.tracker.ids(),
         )
-    journal.clear()
-    request.console.print(
-        f"{time.monotonic() - started:.0f} s in all, {rate:,.0f} member-steps/s; "
-        f"figures and tables are in {workdir}",
-        highlight=False,
+    barrier("written")
+    say(
+        request.console,
+        f"{seconds['all']:.0f} s in all, {rate:,.0f} member-steps/s; figures and "
+        f"tables are in {workdir}",
+    )
+
+
+def decorate(
+    request: Request,
+    prepared: Prepared,
+    trained: Trained,
+    results: Results,
+    summary: dict[str, Any],
+) -> None:
+    """Draws the record, reports it, and removes what only a resume would need.
+
+    The record is complete without it, so whatever fails here is one warning.
+    """
+    console, workdir = request.console, request.workdir
+
+    def draw() -> list[Path]:
+        from sweeps.report.figures import draw_figures  # Matplotlib is slow to import
+
+        batch = np.asarray(prepared.compiled.shared.batch[0])
+        shown = routing_examples(trained, results, summary, batch[0])
+        folder = workdir / FIGURES
+        folder.mkdir(exist_ok=True)
+        members = results.per_member()
+        return draw_figures(
+            folder, summary, members, shown, lambda line: warn(console, line)
+        )
+
+    if is_first():
+        figures = attempt(console, "drawing the figures", draw) or []
+        prepared.tracker.finish(summary, figures)
+    attempt(console, "removing the journal", prepared.journal.clear)
+
+
+def continues(workdir: Path) -> str:
+    """What is said where a sweep ends before it is complete."""
+    return (
+        f"{workdir} holds everything up to the last chunk, and the same command "
+        "continues from there"
     )

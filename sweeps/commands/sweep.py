@@ -15,8 +15,9 @@ import jax
 from absl import flags
 
 from sweeps.errors import BadInput
-from sweeps.pipeline import sweep
+from sweeps.pipeline import continues, sweep
 from sweeps.runtime.compile_cache import keep_compiled
+from sweeps.runtime.interrupts import INTERRUPTS
 from sweeps.runtime.processes import join, leave
 from sweeps.runtime.stop_signal import STOPPED, Stopped
 from sweeps.storage.paths import user_path
@@ -68,12 +69,14 @@ def command(values: flags.FlagValues) -> int:
             "with --distributed"
         )
     try:
+        workdir = user_path("workdir", values.workdir)
         keep_compiled()
         if values.distributed:
             join(*explicit)
-        sweep(values.config, user_path("workdir", values.workdir))
+        sweep(values.config, workdir)
     except Stopped:
-        print(f"onset sweep: stopped; {_continues(values.workdir)}", file=sys.stderr)
+        print(f"onset sweep: stopped; {continues(values.workdir)}", file=sys.stderr)
+        INTERRUPTS.told = True
         leave()
         return STOPPED
     except BadInput:
@@ -85,7 +88,7 @@ def command(values: flags.FlagValues) -> int:
         reason = (str(error).splitlines() or [type(error).__name__])[0][:160]
         print(
             f"onset sweep: this process failed, or another one died ({reason}); "
-            f"{_continues(values.workdir)}",
+            f"{continues(values.workdir)}",
             file=sys.stderr,
             flush=True,
         )
@@ -93,10 +96,3 @@ def command(values: flags.FlagValues) -> int:
         os._exit(LOST)
     leave()
     return 0
-
-
-def _continues(workdir: str) -> str:
-    return (
-        f"{workdir} holds everything up to the last chunk, and the same command "
-        "continues from there"
-    )

@@ -1,5 +1,7 @@
 """PNG figures of one sweep, drawn from ``onset.json`` and the results."""
 
+import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from matplotlib.axes import Axes
 from sweeps.report.knob_axis import KnobScale
 from sweeps.report.maps import map_layers, map_steps
 from sweeps.report.sentences import format_interval
+from sweeps.storage.files import replacing
 
 INK = "#222222"
 COLLAPSED, FREE, DIVERGED = "#c1432e", "#2b6a99", "#999999"
@@ -41,8 +44,9 @@ def draw_figures(
     summary: dict[str, Any],
     members: dict[str, np.ndarray],
     examples: list[tuple[str, np.ndarray]],
+    warn: Callable[[str], None] = warnings.warn,
 ) -> list[Path]:
-    """Draws and writes all figures.
+    """Draws and writes all figures, in a style that no setting of the user changes.
 
     Args:
       folder: Existing folder to write to.
@@ -50,9 +54,10 @@ def draw_figures(
       members: Arrays ``[M]`` with the ``value``, ``concentration``, ``collapsed``,
         ``diverged`` and ``onset_step`` of every member.
       examples: Title and routing matrix ``[T, S]`` for each side of the onset.
+      warn: Called with one line about every figure that cannot be drawn.
 
     Returns:
-      Paths of the files, in reading order.
+      Paths of the files that were written, in reading order.
     """
     values = np.asarray([point["value"] for point in summary["curve"]])
     scale = KnobScale(values)
@@ -64,14 +69,29 @@ def draw_figures(
         "routing": lambda: _routing(examples),
     }
     paths = []
-    with plt.rc_context(STYLE):
+    with plt.rc_context():
+        plt.rcdefaults()
+        plt.rcParams.update(STYLE)
         for name, draw in drawings.items():
-            figure = draw()
             path = folder / f"{name}.png"
-            figure.savefig(path, bbox_inches="tight")
-            plt.close(figure)
-            paths.append(path)
+            try:
+                _write(path, draw)
+            # Fonts, files and libraries below Matplotlib raise anything.
+            except Exception as error:
+                said = (str(error).strip().splitlines() or [type(error).__name__])[0]
+                warn(f"{path.name} could not be drawn: {said[:160]}")
+            else:
+                paths.append(path)
     return paths
+
+
+def _write(path: Path, draw: Callable[[], Any]) -> None:
+    """Draws a figure and writes it atomically."""
+    try:
+        with replacing(path) as file:
+            draw().savefig(file, format="png", bbox_inches="tight")
+    finally:
+        plt.close("all")
 
 
 def _legend_above(axes: Axes, columns: int) -> None:

@@ -1,5 +1,7 @@
 """What the terminal shows: progress during a sweep, findings after it, checks."""
 
+import io
+from collections.abc import Callable
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
@@ -18,6 +20,44 @@ from rich.text import Text
 
 from routers.contract import Finding
 from sweeps.report.sentences import describe
+
+NARROWEST = 40
+"""Width in characters below which a table is no longer divided."""
+
+
+def say(console: Console, text: str) -> None:
+    """Prints a sentence; brackets in it, as in a path, are no markup."""
+    console.print(text, highlight=False, markup=False)
+
+
+def warn(console: Console, text: str) -> None:
+    """Prints a warning on one line, however narrow the terminal is."""
+    line = " ".join(text.split())
+    console.print(line, style="red", highlight=False, markup=False, soft_wrap=True)
+
+
+def attempt(console: Console, what: str, action: Callable[[], Any]) -> Any:
+    """Does what a sweep can do without; a failure is one warning.
+
+    Args:
+      console: Where the warning is printed.
+      what: What is done, for the warning.
+      action: Does it.
+
+    Returns:
+      What ``action`` returns, or None if it fails.
+    """
+    try:
+        return action()
+    # Libraries that draw, compile or connect raise anything.
+    except Exception as error:
+        warn(console, f"{what} failed ({reason(error)}); the sweep goes on without it")
+    return None
+
+
+def reason(error: Exception) -> str:
+    """The first line of an error, or its name if it says nothing."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
 
 
 class MemberStepsColumn(ProgressColumn):
@@ -43,8 +83,14 @@ def make_progress(console: Console) -> Progress:
     )
 
 
-def closing_table(summary: dict[str, Any]) -> Table:
-    """One row per value: collapse, nulls, the other parts, loss and onset step."""
+def closing_table(summary: dict[str, Any], columns: range | None = None) -> Table:
+    """One row per value: collapse, nulls, the other parts, loss and onset step.
+
+    Args:
+      summary: Content of ``onset.json``.
+      columns: The columns beside the value that are shown; by default, all of them.
+    """
+    shown = [0, *(columns or range(1, len(_headings(summary))))]
     table = Table(
         title=f"{summary['router']}: collapse against {summary['knob']}",
         caption=_caption(summary["criterion"]),
@@ -53,7 +99,37 @@ def closing_table(summary: dict[str, Any]) -> Table:
         padding=(0, 1, 0, 0),
         pad_edge=False,
     )
-    for heading in (
+    headings = _headings(summary)
+    for column in shown:
+        table.add_column(headings[column], justify="right", no_wrap=True)
+    for point in summary["curve"]:
+        cells = _cells(point)
+        table.add_row(*(cells[column] for column in shown))
+    return table
+
+
+def closing_tables(summary: dict[str, Any], width: int) -> list[Table]:
+    """The closing table, divided into several that fit a narrow terminal."""
+    tables: list[Table] = []
+    measure = Console(width=1000, file=io.StringIO()).measure
+    first, end = 1, len(_headings(summary))
+    while first < end:
+        last = end
+        while last > first + 1:
+            table = closing_table(summary, range(first, last))
+            table.caption = None
+            if measure(table).maximum <= width:
+                break
+            last -= 1
+        tables.append(closing_table(summary, range(first, last)))
+        first = last
+    for table in tables[:-1]:
+        table.caption = None
+    return tables
+
+
+def _headings(summary: dict[str, Any]) -> tuple[str, ...]:
+    return (
         summary["knob"].rpartition(".")[2].replace("_", "\n"),
         "seeds\ncollapsed",
         "95 %\nCI",
@@ -63,11 +139,7 @@ def closing_table(summary: dict[str, Any]) -> Table:
         "key\nnorm\nCV",
         "loss,\nnats",
         "onset\nstep",
-    ):
-        table.add_column(heading, justify="right", no_wrap=True)
-    for point in summary["curve"]:
-        table.add_row(*_cells(point))
-    return table
+    )
 
 
 def _measure(criterion: dict[str, Any]) -> str:
@@ -127,6 +199,8 @@ def contract_table(target: str, findings: list[Finding]) -> Table:
 
 def print_findings(console: Console, summary: dict[str, Any]) -> None:
     """Prints the closing table, then the findings in sentences."""
-    console.print(closing_table(summary), width=max(console.width, 80))
+    width = max(console.width, NARROWEST)
+    for table in closing_tables(summary, width):
+        console.print(table, width=width)
     for sentence in describe(summary):
         console.print(f"• {sentence}", highlight=False, markup=False)

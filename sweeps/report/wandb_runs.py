@@ -10,6 +10,7 @@ import dataclasses
 import hashlib
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -171,6 +172,47 @@ class WandbTracker:
             "curve": self._curve.id,
             "members": [run.id for run in self._members],
         }
+
+
+class SafeTracker:
+    """A tracker whose first failure is one warning, after which it does nothing."""
+
+    def __init__(self, opening: Callable[[], Tracker], warn: Callable[[str], None]):
+        """Opens a tracker.
+
+        Args:
+          opening: Opens it.
+          warn: Called with one line if opening or using it fails.
+        """
+        self._warn = warn
+        self._tracker: Tracker = NoTracker()
+        self._tracker = self._attempt(opening) or NoTracker()
+
+    def begin(self, grid: Grid) -> None:
+        """As the tracker itself."""
+        self._attempt(lambda: self._tracker.begin(grid))
+
+    def log(self, snapshot: Snapshot, collapsed: np.ndarray) -> None:
+        """As the tracker itself."""
+        self._attempt(lambda: self._tracker.log(snapshot, collapsed))
+
+    def finish(self, summary: dict[str, Any], figures: list[Path]) -> None:
+        """As the tracker itself."""
+        self._attempt(lambda: self._tracker.finish(summary, figures))
+
+    def ids(self) -> dict[str, Any]:
+        """As the tracker itself."""
+        return self._attempt(self._tracker.ids) or NoTracker().ids()
+
+    def _attempt(self, action: Callable[[], Any]) -> Any:
+        try:
+            return action()
+        # Networks, services and files below this library raise anything.
+        except Exception as error:
+            self._tracker = NoTracker()
+            said = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            self._warn(f"Weights & Biases is not used any more: {said[:160]}")
+        return None
 
 
 def curve_metrics(point: dict[str, Any]) -> dict[str, float]:

@@ -23,7 +23,10 @@ def keep_compiled() -> None:
     cache, and nothing else changes.
     """
     if jax.config.values["jax_compilation_cache_dir"] is None:
-        home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+        try:
+            home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+        except RuntimeError:
+            return  # there is no home directory
         folder = Path(home) / "onset"
         with contextlib.suppress(OSError):
             folder.mkdir(parents=True, exist_ok=True)

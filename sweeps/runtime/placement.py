@@ -90,6 +90,21 @@ def claim_cores(count: int | None = None) -> None:
             jax.config.update("jax_num_cpu_devices", count or cores())
 
 
+def find_devices() -> None:
+    """Makes JAX find its devices.
+
+    Raises:
+      BadInput: there are none of the platform that was asked for.
+    """
+    try:
+        jax.devices()
+    except RuntimeError as error:
+        asked = jax.config.values["jax_platforms"]
+        where = f"JAX_PLATFORMS={asked}" if asked else "JAX finds no device"
+        reason = " ".join(str(error).split())[:200]
+        raise BadInput(f"{where}: {reason}") from None
+
+
 def choose_placement(
     devices: int, width: int, members: int, data: int = 1
 ) -> Placement:

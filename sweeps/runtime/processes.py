@@ -6,6 +6,8 @@ process.
 """
 
 import contextlib
+import threading
+from collections.abc import Iterator
 from typing import Any
 
 import jax
@@ -13,9 +15,12 @@ import numpy as np
 from jax.experimental import multihost_utils
 
 from sweeps.errors import BadInput
+from sweeps.runtime.interrupts import INTERRUPTS
 
 TIMEOUT_SECONDS = 45
 """Seconds without a heartbeat after which a process counts as dead."""
+JOIN_SECONDS = 50
+"""Seconds that the processes have to find each other."""
 
 
 def join(
@@ -36,18 +41,41 @@ def join(
         not answer.
     """
     try:
-        jax.distributed.initialize(
-            coordinator,
-            processes,
-            process,
-            heartbeat_timeout_seconds=TIMEOUT_SECONDS,
-        )
+        with _within(JOIN_SECONDS, coordinator):
+            jax.distributed.initialize(
+                coordinator,
+                processes,
+                process,
+                initialization_timeout=2 * JOIN_SECONDS,
+                heartbeat_timeout_seconds=TIMEOUT_SECONDS,
+            )
     except (ValueError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
         raise BadInput(
             f"--distributed: {reason}; except under Slurm, under Open MPI and on TPU "
             "machines, give --coordinator=HOST:PORT --processes=N --process=I"
         ) from None
+    INTERRUPTS.claim()  # JAX has a handler of its own for SIGTERM
+
+
+@contextlib.contextmanager
+def _within(seconds: float, coordinator: str | None) -> Iterator[None]:
+    """Ends this process with one line if joining takes longer.
+
+    JAX would abort the process with a stack trace, and cannot be interrupted.
+    """
+    line = (
+        f"onset sweep: --distributed: not all processes were connected within "
+        f"{seconds:.0f} s through {coordinator or 'the coordinator'}; check that all "
+        "of them run and can reach it"
+    )
+    timer = threading.Timer(seconds, INTERRUPTS.end, (1, line))
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def is_first() -> bool:
@@ -66,6 +94,28 @@ def any_process(flag: bool) -> bool:
     if jax.process_count() == 1:
         return flag
     return bool(multihost_utils.process_allgather(np.asarray(flag)).any())
+
+
+@contextlib.contextmanager
+def refused_together() -> Iterator[None]:
+    """Ends a block with an exception in every process if it does in one of them.
+
+    Otherwise the others would wait for that one. All processes enter it together.
+
+    Raises:
+      BadInput: a ValueError was raised in the block, here or in another process.
+      OSError: it was raised in the block, here.
+    """
+    problem = None
+    try:
+        yield
+    except (ValueError, OSError) as error:
+        problem = error
+    if any_process(problem is not None):
+        if isinstance(problem, OSError):
+            raise problem
+        said = str(problem or "another process cannot run; see its message")
+        raise BadInput(said) from problem
 
 
 def slowest(seconds: float) -> float:

@@ -1,15 +1,14 @@
-"""Ctrl-C and SIGTERM: the sweep finishes and saves the current chunk, then ends."""
+"""Ctrl-C and SIGTERM in training: the current chunk is finished and saved first."""
 
 import signal
 import threading
 from types import FrameType
 from typing import Any
 
+from sweeps.runtime.interrupts import INTERRUPTS, SIGNALS, STOPPED
 from sweeps.runtime.processes import any_process
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
-STOPPED = 75
-"""Exit code of an interrupted sweep: "try again" (EX_TEMPFAIL of sysexits.h)."""
+__all__ = ["STOPPED", "StopSignal", "Stopped"]
 
 
 class Stopped(Exception):
@@ -31,10 +30,12 @@ class StopSignal:
         """Installs the handlers; only the main thread can, so others leave them."""
         if threading.current_thread() is threading.main_thread():
             self._before = {one: signal.signal(one, self._note) for one in SIGNALS}
+            INTERRUPTS.patient = True
         return self
 
     def __exit__(self, *_: object) -> None:
         """Restores the former handlers."""
+        INTERRUPTS.patient = False
         for one, handler in self._before.items():
             signal.signal(one, handler)
 

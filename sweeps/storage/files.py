@@ -1,13 +1,20 @@
-"""The files of a work directory: their names, and how they are written.
+"""The files of a work directory: their names, and how they are written and read.
 
 Files are written atomically: a reader sees either the old file or the new one, never a
-part of it.
+part of it. A temporary file has a name that nobody can foresee and is always a new
+file, so that a link left in a shared directory leads nowhere.
 """
 
+import contextlib
+import hashlib
 import json
 import os
+import secrets
+import shutil
+import stat
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -18,17 +25,117 @@ METRICS = "metrics.parquet"
 FIGURES = "figures"
 CHECKPOINT = "checkpoints/final"
 JOURNAL = "checkpoints"
+TEMPORARY = ".onset-", ".tmp"
+"""Beginning and end of a temporary name."""
+MOST_JSON_BYTES = 256 * 2**20
+"""Size of a JSON file above which it is not read."""
+
+
+def temporary_name(folder: Path) -> Path:
+    """A new name in a folder for something that is not finished."""
+    start, end = TEMPORARY
+    return folder / f"{start}{secrets.token_hex(8)}{end}"
+
+
+def is_temporary(path: Path) -> bool:
+    """Whether a name is one that `temporary_name` gives."""
+    start, end = TEMPORARY
+    return path.name.startswith(start) and path.name.endswith(end)
+
+
+def remove_temporaries(folder: Path) -> None:
+    """Removes what launches that were killed have left unfinished in a folder."""
+    for path in folder.iterdir():
+        if is_temporary(path):
+            remove(path)
+
+
+def remove(path: Path) -> None:
+    """Removes a file, a link or a folder."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[IO[bytes]]:
+    """Opens a new file, which replaces the one of this path once it is on disk."""
+    temporary = temporary_name(path.parent)
+    flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW
+    with open_new(temporary, flags) as file:
+        try:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+            os.replace(temporary, path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
+            raise
+
+
+def open_new(path: Path, flags: int) -> IO[bytes]:
+    """Opens a file for writing bytes, with the permissions that the user's mask gives.
+
+    Args:
+      path: Path of the file.
+      flags: Flags of `os.open`.
+    """
+    return os.fdopen(os.open(path, flags, 0o666), "wb")
 
 
 def write_json(path: Path, content: Any) -> None:
     """Writes JSON atomically."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n")
-    os.replace(temporary, path)
+    with replacing(path) as file:
+        file.write((json.dumps(content, indent=2, allow_nan=False) + "\n").encode())
 
 
 def write_parquet(path: Path, table: pa.Table) -> None:
     """Writes a Parquet file atomically, with strings encoded by dictionary."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    pq.write_table(table, temporary, compression="zstd")
-    os.replace(temporary, path)
+    with replacing(path) as file:
+        pq.write_table(table, file, compression="zstd")
+
+
+def read_json(path: Path) -> Any:
+    """Reads JSON from a regular file of reasonable size.
+
+    Raises:
+      ValueError: it is not JSON, not a regular file, or too large.
+      OSError: it cannot be read.
+    """
+    # Without waiting: to open a FIFO takes until somebody writes to it.
+    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
+        status = os.fstat(file.fileno())
+        if not stat.S_ISREG(status.st_mode):
+            raise ValueError("it is not a regular file")
+        if status.st_size > MOST_JSON_BYTES:
+            raise ValueError(f"it has {status.st_size / 1e6:.0f} MB")
+        try:
+            return json.loads(file.read(MOST_JSON_BYTES))
+        except RecursionError:
+            raise ValueError("it is nested too deeply") from None
+
+
+def checksum(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def watch_folder(folder: Path) -> Callable[[], None]:
+    """Makes a check that a directory is still the one that it is now.
+
+    Returns:
+      A function that raises OSError once the directory was removed or replaced, because
+      what a sweep writes from then on would be lost or belong to somebody else.
+    """
+    before = os.stat(folder)
+
+    def check() -> None:
+        with contextlib.suppress(OSError):
+            if os.path.samestat(before, os.stat(folder)):
+                return
+        raise OSError(f"{folder} was removed or replaced while the sweep ran")
+
+    return check

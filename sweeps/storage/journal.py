@@ -12,7 +12,6 @@ reported, and the one before it is used.
 """
 
 import dataclasses
-import os
 import shutil
 import time
 from collections.abc import Callable
@@ -25,14 +24,19 @@ from jax.sharding import NamedSharding, PartitionSpec
 
 from sweeps.inference.snapshot import Snapshot
 from sweeps.runtime.processes import is_first
+from sweeps.storage.files import (
+    remove,
+    remove_temporaries,
+    temporary_name,
+    watch_folder,
+)
+from sweeps.storage.measurements import measurements, read_snapshot, write_snapshot
 from train.checkpoint import Saving, checksum, load, save_async
 
 KEPT = 2
 """Number of checkpoints, the newest ones, that are kept while a wave trains."""
 PATIENCE = 5.0
 """Seconds to wait for a save before checking whether its folder still exists."""
-TABLES = ("layers", "model", "spread")
-"""Fields of a `Snapshot` that hold one array for each measure."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,19 +59,30 @@ class Journal:
 
     Attributes:
       restored: Number of member-steps that were read back and not trained again.
+      check: Raises OSError if the journal's folder was removed or replaced.
     """
 
-    def __init__(self, folder: Path, warn: Callable[[str], None]) -> None:
+    def __init__(
+        self, folder: Path, warn: Callable[[str], None], mark: str = ""
+    ) -> None:
         """Opens a journal, new or with the points of an interrupted sweep.
 
         Args:
           folder: Folder of the journal, created if missing.
           warn: Called with one line about every damaged point.
+          mark: The sweep's `sweeps.storage.manifest.fingerprint`; points of another
+            sweep are not used.
         """
-        self._folder, self._warn = folder, warn
+        self._folder, self._warn, self._mark = folder, warn, mark
         self._saving: Saving | None = None
+        self._unread: tuple[Path, Any, np.ndarray] | None = None
+        self._proven = False
         self.restored = 0
         folder.mkdir(parents=True, exist_ok=True)
+        if is_first():
+            for place in (folder, *folder.glob("wave-*")):
+                remove_temporaries(place)
+        self.check = watch_folder(folder)
 
     def newest(self, wave: int, like: Any) -> Saved | None:
         """The newest intact point of a wave, or None.
@@ -77,7 +92,7 @@ class Journal:
           like: States with the shapes, dtypes and shardings wanted.
         """
         folder = self._wave_folder(wave)
-        points = sorted((int(path.stem) for path in folder.glob("*.npz")), reverse=True)
+        points = [int(path.stem) for path in measurements(folder)][::-1]
         for point in points:
             # An unfinished save does not have its final name yet; that is no damage.
             if not _states_folder(folder, point).is_dir():
@@ -93,6 +108,7 @@ class Journal:
                 )
                 continue
             last = saved.snapshots[-1]
+            self._proven = True
             self.restored += last.step * len(last.diverged)
             return saved
         return None
@@ -110,15 +126,20 @@ class Journal:
           OSError: the save before this one, or this measurement, could not be written.
         """
         self.wait()
+        self.check()
         folder = self._wave_folder(wave)
         folder.mkdir(exist_ok=True)
+        saved = _states_folder(folder, point)
         checked = np.asarray(checksum(states))
         if is_first():
             rows = len(states.step)
-            _write_snapshot(folder / f"{point:04d}.npz", snapshot, rows, checked)
+            path = folder / f"{point:04d}.npz"
+            write_snapshot(path, snapshot, rows, checked, self._mark)
             for old in range(point - KEPT + 1):
                 shutil.rmtree(_states_folder(folder, old), ignore_errors=True)
-        self._saving = save_async(_states_folder(folder, point), states)
+        if not self._proven:
+            self._unread = saved, jax.tree.map(_abstract, states), checked
+        self._saving = save_async(saved, states)
 
     def wait(self) -> None:
         """Waits until everything is on disk.
@@ -141,28 +162,67 @@ class Journal:
                 raise OSError(
                     f"a checkpoint could not be written to {self._folder}: {reason}"
                 ) from error
+            self._read_back()
             return
+
+    def _read_back(self) -> None:
+        """Reads the first checkpoint of this launch back, as a resume would.
+
+        Raises:
+          OSError: it is not what was saved.
+        """
+        unread, self._unread = self._unread, None
+        if unread is None:
+            return
+        path, like, checked = unread
+        try:
+            if (np.asarray(checksum(load(path, like))) != checked).any():
+                raise ValueError("its checksum does not match")
+        # Orbax and its libraries raise anything.
+        except Exception as error:
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            raise OSError(
+                f"a checkpoint in {self._folder} cannot be read back, so that no "
+                f"launch could resume from it: {reason[:160]}"
+            ) from error
+        self._proven = True
+
+    def holds_points(self) -> bool:
+        """Whether there is a point from which a launch could resume."""
+        return any(
+            _states_folder(wave, int(path.stem)).is_dir()
+            for wave in self._folder.glob("wave-*")
+            for path in measurements(wave)
+        )
 
     def clear(self) -> None:
         """Removes all waves, once the results of the sweep are complete."""
         self.wait()
         if is_first():
             for folder in self._folder.glob("wave-*"):
-                shutil.rmtree(folder)
+                # Under its new name, no part of it passes for a journal.
+                removed = folder.rename(temporary_name(self._folder))
+                remove(removed)
 
     def _wave_folder(self, wave: int) -> Path:
         return self._folder / f"wave-{wave:04d}"
 
     def _read(self, folder: Path, point: int, like: Any) -> Saved:
         read = [
-            _read_snapshot(folder / f"{number:04d}.npz") for number in range(point + 1)
+            read_snapshot(folder / f"{number:04d}.npz") for number in range(point + 1)
         ]
-        snapshots = [snapshot for snapshot, _ in read]
+        if any(mark != self._mark for _, _, mark in read):
+            raise ValueError("it belongs to another sweep")
+        snapshots = [snapshot for snapshot, _, _ in read]
         rows, checked = read[-1][1]
         states = load(_states_folder(folder, point), _with_rows(like, rows))
         if (np.asarray(checksum(states)) != checked).any():
             raise ValueError("its checksum does not match")
         return Saved(_laid_out(states, like, len(snapshots[-1].diverged)), snapshots)
+
+
+def _abstract(leaf: Any) -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=leaf.sharding)
 
 
 def _states_folder(folder: Path, point: int) -> Path:
@@ -199,50 +259,3 @@ def _laid_out(states: Any, like: Any, members: int) -> Any:
         out_shardings=shardings,
     )
     return take(states)
-
-
-def _write_snapshot(
-    path: Path, snapshot: Snapshot, rows: int, checked: np.ndarray
-) -> None:
-    """Writes a measurement atomically; it gets its name once it is on disk."""
-    arrays = {
-        f"{table}:{name}": values
-        for table in TABLES
-        for name, values in getattr(snapshot, table).items()
-    }
-    temporary = path.with_name(f".{path.name}.tmp")
-    with temporary.open("wb") as file:
-        np.savez(
-            file,
-            step=snapshot.step,
-            train_loss=snapshot.train_loss,
-            diverged=snapshot.diverged,
-            rows=rows,
-            checksum=checked,
-            **arrays,
-        )
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
-
-
-def _read_snapshot(path: Path) -> tuple[Snapshot, tuple[int, np.ndarray]]:
-    """Reads a measurement, with the number of rows and the checksum of its states.
-
-    The zip format has checksums of its own, so damaged bits of the measurement raise.
-    """
-    # NumPy leaves a file open if it finds it damaged.
-    with path.open("rb") as opened, np.load(opened) as file:
-        arrays = {name: file[name] for name in file.files}
-    tables: dict[str, dict[str, np.ndarray]] = {table: {} for table in TABLES}
-    for name, values in arrays.items():
-        table, colon, metric = name.partition(":")
-        if colon:
-            tables[table][metric] = values
-    snapshot = Snapshot(
-        step=int(arrays["step"]),
-        train_loss=arrays["train_loss"],
-        diverged=arrays["diverged"],
-        **tables,
-    )
-    return snapshot, (int(arrays["rows"]), arrays["checksum"])

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import platform
 import subprocess
 from importlib.metadata import version
@@ -14,10 +15,23 @@ from ml_collections import ConfigDict
 
 from sweeps.errors import BadInput
 from sweeps.runtime.placement import cores
-from sweeps.storage.files import MANIFEST, METRICS, SUMMARY, write_json
+from sweeps.storage.files import (
+    MANIFEST,
+    METRICS,
+    SUMMARY,
+    checksum,
+    read_json,
+    write_json,
+)
+from sweeps.storage.shape import MANIFEST_SHAPE, check_shape
 from train.tasks import Task
 
 PACKAGES = ("jax", "flax", "optax", "orbax-checkpoint", "wandb", "numpy")
+RESULTS = (METRICS, SUMMARY)
+"""The files whose checksums the manifest holds."""
+PLACEMENT = {"devices": int, "width": int, "data": int}
+ROOT = Path(__file__).resolve().parents[2]
+"""Top of the source tree, if this is one."""
 
 
 def fingerprint(config: ConfigDict, task: Task) -> str:
@@ -42,7 +56,7 @@ def write_manifest(
       complete: Whether everything else in the directory is final.
       **facts: Members, placement, times, tracking ids and so on.
     """
-    results = (METRICS, SUMMARY) if complete else ()
+    results = RESULTS if complete else ()
     content = {
         "schema": 1,
         "complete": complete,
@@ -70,9 +84,16 @@ def read_manifest(workdir: Path) -> dict[str, Any]:
       BadInput: it is missing or damaged, or not the manifest of a sweep.
     """
     try:
-        manifest = json.loads((workdir / MANIFEST).read_text())
-        manifest["fingerprint"], manifest["config"], manifest["complete"]
-    except (ValueError, KeyError, TypeError, OSError) as error:
+        manifest = read_json(workdir / MANIFEST)
+        check_shape(manifest, MANIFEST_SHAPE)
+        files = manifest.get("files", {})
+        check_shape(files, dict, "files")
+        if not files.keys() <= set(RESULTS):
+            raise ValueError("files names a file that is no result")
+        check_shape(files, dict.fromkeys(files, str), "files")
+        if manifest.get("placement") is not None:
+            check_shape(manifest["placement"], PLACEMENT, "placement")
+    except (ValueError, OSError) as error:
         raise BadInput(f"workdir={workdir}: {MANIFEST} is damaged ({error})") from None
     return manifest
 
@@ -86,11 +107,6 @@ def read_placement(workdir: Path) -> dict[str, int] | None:
     if not (workdir / MANIFEST).exists():
         return None
     return read_manifest(workdir).get("placement")
-
-
-def checksum(path: Path) -> str:
-    """SHA-256 of a file, in hexadecimal digits."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def changed_settings(manifest: dict[str, Any], config: ConfigDict) -> str:
@@ -120,11 +136,20 @@ def _plain(config: ConfigDict) -> Any:
 
 
 def _git_commit() -> str | None:
-    """Commit of the source tree, or None outside a repository."""
-    here = Path(__file__).resolve().parent
-    command = ["git", "-C", str(here), "rev-parse", "HEAD"]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-    except OSError:
+    """Commit of the source tree; None if it is no checkout of its own.
+
+    An installed copy may lie inside another repository, and the variables of a hook
+    point to another one; neither says anything about this code.
+    """
+    if not (ROOT / "pyproject.toml").is_file():
         return None
-    return done.stdout.strip() or None
+    clean = {k: v for k, v in os.environ.items() if not k.startswith("GIT_")}
+    command = ["git", "-C", str(ROOT), "rev-parse", "--show-toplevel", "HEAD"]
+    try:
+        done = subprocess.run(
+            command, capture_output=True, env=clean, check=False, timeout=20
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    top, _, commit = os.fsdecode(done.stdout).strip().rpartition("\n")
+    return commit if done.returncode == 0 and Path(top).resolve() == ROOT else None

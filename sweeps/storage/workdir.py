@@ -1,10 +1,6 @@
 """The work directory, which belongs to one sweep and to one launch at a time."""
 
 import contextlib
-import fcntl
-import json
-import os
-import platform
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,19 +9,36 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from sweeps.errors import BadInput
-from sweeps.storage.files import MANIFEST, SUMMARY
-from sweeps.storage.manifest import changed_settings, checksum, read_manifest
+from sweeps.storage.contents import check_kinds, check_path
+from sweeps.storage.files import (
+    CHECKPOINT,
+    FIGURES,
+    JOURNAL,
+    MANIFEST,
+    SUMMARY,
+    checksum,
+    is_temporary,
+    read_json,
+    remove_temporaries,
+)
+from sweeps.storage.lock import LOCK, READ_ONLY, lock
+from sweeps.storage.manifest import changed_settings, read_manifest
+from sweeps.storage.measurements import foreign_waves
+from sweeps.storage.shape import SUMMARY_SHAPE, check_shape
 
-LOCK = ".lock"
 SPARE_BYTES = 100e6
 """Disk space that must remain free beyond what the sweep will write."""
+DRAWN = ("onset", "onset_step", "map_steps", "map_layers", "routing")
+"""Names of the figures of a complete sweep."""
 
 
 @contextlib.contextmanager
 def hold(workdir: Path) -> Iterator[None]:
     """Keeps other launches out of the directory.
 
-    The operating system releases the lock when this process ends, however it ends.
+    A directory that cannot be written is held without a lock if its sweep is complete,
+    because nobody can change it. A directory that was created here is removed again if
+    nothing was put into it.
 
     Args:
       workdir: Directory to hold, created if missing.
@@ -34,33 +47,43 @@ def hold(workdir: Path) -> Iterator[None]:
       BadInput: the directory is not writable, or it is not empty and holds no sweep,
         or another launch holds it.
     """
-    try:
-        workdir.mkdir(parents=True, exist_ok=True)
-        names = {path.name for path in workdir.iterdir()}
-        if names - {LOCK} and MANIFEST not in names:
-            raise BadInput(
-                f"workdir={workdir}: is not empty and holds no sweep; choose another "
-                "directory"
-            )
-        lock = (workdir / LOCK).open("a+")
-    except OSError as error:
-        raise BadInput(
-            f"workdir={workdir}: cannot be written ({error.strerror})"
-        ) from None
-    with lock:
+    check_path(workdir)
+    created = [p for p in (workdir, *workdir.parents) if not p.exists()]
+    with contextlib.ExitStack() as held:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            lock.seek(0)
-            owner = lock.read().strip() or "another process"
-            raise BadInput(
-                f"workdir={workdir}: in use by {owner}; wait until it ends, or choose "
-                "another directory"
-            ) from None
-        lock.truncate(0)
-        lock.write(f"process {os.getpid()} on {platform.node()}")
-        lock.flush()
+            workdir.mkdir(parents=True, exist_ok=True)
+            held.callback(_remove_empty, created)
+            _check_ours(workdir)
+            held.enter_context(lock(workdir))
+            remove_temporaries(workdir)
+        except OSError as error:
+            if error.errno not in READ_ONLY or not _is_complete(workdir):
+                raise BadInput(
+                    f"workdir={workdir}: cannot be written ({error.strerror})"
+                ) from None
         yield
+
+
+def _check_ours(workdir: Path) -> None:
+    names = {path.name for path in workdir.iterdir() if not is_temporary(path)}
+    if names - {LOCK} and MANIFEST not in names:
+        raise BadInput(
+            f"workdir={workdir}: is not empty and holds no sweep; choose another "
+            "directory"
+        )
+
+
+def _is_complete(workdir: Path) -> bool:
+    return (workdir / MANIFEST).exists() and read_manifest(workdir)["complete"]
+
+
+def _remove_empty(created: list[Path]) -> None:
+    """Removes the folders that a launch created, if they hold nothing but its lock."""
+    with contextlib.suppress(OSError):
+        if created and {path.name for path in created[0].iterdir()} <= {LOCK}:
+            (created[0] / LOCK).unlink(missing_ok=True)
+            for folder in created:
+                folder.rmdir()
 
 
 def claim(workdir: Path, config: ConfigDict, mark: str, need_bytes: float) -> bool:
@@ -76,9 +99,10 @@ def claim(workdir: Path, config: ConfigDict, mark: str, need_bytes: float) -> bo
       True if this very sweep is already complete there.
 
     Raises:
-      BadInput: the directory holds another sweep or a damaged one, or the disk has too
-        little space.
+      BadInput: the directory holds another sweep or a damaged one, or what is none of
+        a sweep's, or the disk has too little space.
     """
+    check_kinds(workdir)
     if (workdir / MANIFEST).exists():
         manifest = read_manifest(workdir)
         if manifest["fingerprint"] != mark:
@@ -86,9 +110,19 @@ def claim(workdir: Path, config: ConfigDict, mark: str, need_bytes: float) -> bo
                 f"workdir={workdir}: holds another sweep "
                 f"({changed_settings(manifest, config)}); choose another directory"
             )
+        foreign = foreign_waves(workdir / JOURNAL, mark)
+        if foreign:
+            raise BadInput(
+                f"workdir={workdir}: {foreign[0].relative_to(workdir)} belongs to "
+                "another sweep; remove it, or choose another directory"
+            )
         if manifest["complete"]:
-            _check_results(workdir, manifest.get("files", {}))
-            return True
+            _check_results(workdir, manifest)
+            # A launch that died before it drew the figures draws them now, from its
+            # journal.
+            unfinished = missing(workdir) and any((workdir / JOURNAL).glob("wave-*"))
+            if not unfinished:
+                return True
     free = shutil.disk_usage(workdir).free
     if free < need_bytes + SPARE_BYTES:
         raise BadInput(
@@ -99,21 +133,30 @@ def claim(workdir: Path, config: ConfigDict, mark: str, need_bytes: float) -> bo
     return False
 
 
+def missing(workdir: Path) -> list[str]:
+    """What a complete directory lacks beside its results, which are checked."""
+    expected = [CHECKPOINT, *(f"{FIGURES}/{name}.png" for name in DRAWN)]
+    return [name for name in expected if not (workdir / name).exists()]
+
+
 def read_summary(workdir: Path) -> dict[str, Any]:
-    """Reads ``onset.json`` of a complete sweep.
+    """Reads ``onset.json`` of a complete sweep, after its results were checked.
 
     Raises:
-      BadInput: it is missing or damaged.
+      BadInput: it is missing or damaged, or another result is.
     """
+    _check_results(workdir, read_manifest(workdir))
     try:
-        return json.loads((workdir / SUMMARY).read_text())
+        summary = read_json(workdir / SUMMARY)
+        check_shape(summary, SUMMARY_SHAPE)
     except (ValueError, OSError) as error:
         raise BadInput(f"workdir={workdir}: {SUMMARY} is damaged ({error})") from None
+    return summary
 
 
-def _check_results(workdir: Path, known: dict[str, str]) -> None:
+def _check_results(workdir: Path, manifest: dict[str, Any]) -> None:
     """Compares the result files with their checksum from the manifest."""
-    for name, digest in known.items():
+    for name, digest in manifest.get("files", {}).items():
         path = workdir / name
         if not path.is_file() or checksum(path) != digest:
             raise BadInput(
