@@ -8,6 +8,7 @@ through every stage, and the first one alone writes files.
 
 import contextlib
 import dataclasses
+import functools
 import io
 import time
 from pathlib import Path
@@ -41,18 +42,10 @@ from sweeps.runtime.placement import (
 )
 from sweeps.runtime.processes import any_process, barrier, is_first, refused_together
 from sweeps.runtime.stop_signal import StopSignal
-from sweeps.storage.files import (
-    CHECKPOINT,
-    FIGURES,
-    JOURNAL,
-    METRICS,
-    SUMMARY,
-    write_json,
-    write_parquet,
-)
+from sweeps.storage import files
 from sweeps.storage.journal import KEPT, Journal
 from sweeps.storage.manifest import fingerprint, read_placement, write_manifest
-from sweeps.storage.workdir import claim, hold, missing, read_summary
+from sweeps.storage.workdir import claim, continues, hold, missing, read_summary
 from train.checkpoint import save
 
 if TYPE_CHECKING:
@@ -121,7 +114,7 @@ def sweep(
     find_devices()
     console = (console or Console()) if is_first() else Console(file=io.StringIO())
     with contextlib.ExitStack() as held:
-        held.enter_context(fixed_numerics(lambda line: warn(console, line)))
+        held.enter_context(fixed_numerics(functools.partial(warn, console)))
         request, complete = admit(config, workdir, console, held)
         if complete:
             return show(workdir, console)
@@ -142,9 +135,8 @@ def admit(
 ) -> tuple[Request, bool]:
     """Checks every setting and claims the work directory, before anything is computed.
 
-    Returns:
-      The request, and whether the directory already holds the complete sweep. The
-      directory is claimed until ``held`` is closed.
+    Returns the request, and whether the directory already holds the complete sweep;
+    the directory is claimed until ``held`` is closed.
     """
     complete = False
     with refused_together():  # a ValueError, too: tracing may refuse sizes
@@ -167,11 +159,10 @@ def show(workdir: Path, console: Console) -> dict[str, Any]:
     """Prints what a complete work directory holds; returns its ``onset.json``."""
     summary = read_summary(workdir)
     if is_first():  # a sweep that died between its last two writes left its journal
-        journal = Journal(workdir / JOURNAL, print)
+        journal = Journal(workdir / files.JOURNAL, print)
         attempt(console, "removing the journal", journal.clear)
     say(console, f"{workdir} already holds this sweep, complete:")
-    lacking = missing(workdir)
-    if lacking:
+    if lacking := missing(workdir):
         warn(console, f"{workdir} lacks {', '.join(lacking)}")
     print_findings(console, summary)
     return summary
@@ -180,13 +171,12 @@ def show(workdir: Path, console: Console) -> dict[str, Any]:
 def prepare(request: Request) -> Prepared:
     """Chooses the width, compiles, says what the sweep will cost, opens the record."""
     # Weights & Biases is slow to import, and is not needed to refuse a setting.
-    from sweeps.report.wandb_runs import NoTracker, SafeTracker, open_tracker
+    from sweeps.report.wandb_runs import open_tracker
 
     config, console, workdir = request.config, request.console, request.workdir
     placement = request.placement
-    journal = Journal(
-        workdir / JOURNAL, lambda line: warn(console, line), request.fingerprint
-    )
+    mark, tell = request.fingerprint, functools.partial(warn, console)
+    journal = Journal(workdir / files.JOURNAL, tell, mark)
     if journal.holds_points():
         INTERRUPTS.saved = continues(workdir)
     if not config.sweep.width:
@@ -196,7 +186,7 @@ def prepare(request: Request) -> Prepared:
         say(console, f"placement: {why}")
     barrier("placed")
     if is_first():
-        placed, mark = dataclasses.asdict(placement), request.fingerprint
+        placed = dataclasses.asdict(placement)
         write_manifest(workdir, config, mark, complete=False, placement=placed)
     with console.status("compiling"):
         compiled = compile_sweep(request.experiment, placement)
@@ -204,14 +194,7 @@ def prepare(request: Request) -> Prepared:
         if compiled.programs.diagnose:
             compiled.programs.diagnose.start()
     say(console, announce(compiled, cost, workdir))
-    tracker: Tracker = NoTracker()
-    if is_first():
-        tracker = SafeTracker(
-            lambda: open_tracker(
-                config, request.experiment, workdir, request.fingerprint
-            ),
-            lambda line: warn(console, line),
-        )
+    tracker = open_tracker(config, request.experiment, workdir, mark, is_first(), tell)
     barrier("compiled")  # another process may have more to compile
     return Prepared(compiled, cost, journal, tracker)
 
@@ -251,11 +234,8 @@ def with_diagnosis(request: Request, prepared: Prepared, trained: Trained) -> Re
     if not request.experiment.diagnosed:
         return trained.results
     with request.console.status("diagnosing"):
-        found = attempt(
-            request.console,
-            "the diagnosis",
-            lambda: diagnose(prepared.compiled, trained),
-        )
+        run = functools.partial(diagnose, prepared.compiled, trained)
+        found = attempt(request.console, "the diagnosis", run)
     return dataclasses.replace(trained.results, diagnosis=found)
 
 
@@ -271,12 +251,12 @@ def write(
     workdir, grid = request.workdir, results.experiment.grid
     journal, compiled = prepared.journal, prepared.compiled
     journal.check()
-    save(workdir / CHECKPOINT, trained.checkpoint())
-    trained_here = grid.members * results.experiment.steps - journal.restored
-    rate = trained_here / seconds["training"]
+    save(workdir / files.CHECKPOINT, trained.checkpoint())
+    member_steps = grid.members * results.experiment.steps - journal.restored
+    rate = member_steps / seconds["training"]
     if is_first():
-        write_parquet(workdir / METRICS, make_table(results))
-        write_json(workdir / SUMMARY, summary)
+        files.write_parquet(workdir / files.METRICS, make_table(results))
+        files.write_json(workdir / files.SUMMARY, summary)
         write_manifest(
             workdir,
             request.config,
@@ -290,11 +270,8 @@ def write(
             wandb=prepared.tracker.ids(),
         )
     barrier("written")
-    say(
-        request.console,
-        f"{seconds['all']:.0f} s in all, {rate:,.0f} member-steps/s; figures and "
-        f"tables are in {workdir}",
-    )
+    told = f"{seconds['all']:.0f} s in all, {rate:,.0f} member-steps/s"
+    say(request.console, f"{told}; figures and tables are in {workdir}")
 
 
 def decorate(
@@ -304,10 +281,7 @@ def decorate(
     results: Results,
     summary: dict[str, Any],
 ) -> None:
-    """Draws the record, reports it, and removes what only a resume would need.
-
-    The record is complete without it, so whatever fails here is one warning.
-    """
+    """Draws and reports the record, which is complete: what fails is one warning."""
     console, workdir = request.console, request.workdir
 
     def draw() -> list[Path]:
@@ -315,22 +289,12 @@ def decorate(
 
         batch = np.asarray(prepared.compiled.shared.batch[0])
         shown = routing_examples(trained, results, summary, batch[0])
-        folder = workdir / FIGURES
+        folder = workdir / files.FIGURES
         folder.mkdir(exist_ok=True)
-        members = results.per_member()
-        return draw_figures(
-            folder, summary, members, shown, lambda line: warn(console, line)
-        )
+        tell = functools.partial(warn, console)
+        return draw_figures(folder, summary, results.per_member(), shown, tell)
 
     if is_first():
         figures = attempt(console, "drawing the figures", draw) or []
         prepared.tracker.finish(summary, figures)
     attempt(console, "removing the journal", prepared.journal.clear)
-
-
-def continues(workdir: Path) -> str:
-    """What is said where a sweep ends before it is complete."""
-    return (
-        f"{workdir} holds everything up to the last chunk, and the same command "
-        "continues from there"
-    )

@@ -15,12 +15,13 @@ import jax
 from absl import flags
 
 from sweeps.errors import BadInput
-from sweeps.pipeline import continues, sweep
+from sweeps.pipeline import sweep
 from sweeps.runtime.compile_cache import keep_compiled
 from sweeps.runtime.interrupts import INTERRUPTS
 from sweeps.runtime.processes import join, leave
 from sweeps.runtime.stop_signal import STOPPED, Stopped
 from sweeps.storage.paths import user_path
+from sweeps.storage.workdir import continues
 
 LOST = 1
 """Exit code where another process is gone."""

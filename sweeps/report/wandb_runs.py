@@ -235,9 +235,14 @@ def curve_metrics(point: dict[str, Any]) -> dict[str, float]:
 
 
 def open_tracker(
-    config: ConfigDict, experiment: Experiment, workdir: Path, fingerprint: str
+    config: ConfigDict,
+    experiment: Experiment,
+    workdir: Path,
+    fingerprint: str,
+    first: bool,
+    warn: Callable[[str], None],
 ) -> Tracker:
-    """Opens the tracker that the config asks for.
+    """Opens the tracker that the config asks for; its first failure is one warning.
 
     Args:
       config: The whole config; ``wandb`` is read, and all of it is logged.
@@ -245,7 +250,17 @@ def open_tracker(
       workdir: Work directory; offline runs are written to ``workdir/wandb``.
       fingerprint: Fingerprint of the sweep; run ids contain it and a hash of the
         path of the work directory.
+      first: Whether this is the first process; the others report nowhere.
+      warn: Called with one line if opening or using the tracker fails.
     """
+    if not first:
+        return NoTracker()
+    return SafeTracker(lambda: _open(config, experiment, workdir, fingerprint), warn)
+
+
+def _open(
+    config: ConfigDict, experiment: Experiment, workdir: Path, fingerprint: str
+) -> Tracker:
     mode = config.wandb.mode
     if mode == "auto":
         mode = os.environ.get("WANDB_MODE") or ("online" if _has_key() else "offline")

@@ -24,8 +24,8 @@ SUMMARY_SHAPE = {
     "onset": ONSET,
     "refinement": (dict, type(None)),
     "parts": dict,
-    "sensitivity": dict,
-    "post_hoc": dict,
+    "sensitivity": list,
+    "post_hoc": (dict, type(None)),
     "layers": int,
     "curve": [
         {

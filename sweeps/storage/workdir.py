@@ -163,3 +163,11 @@ def _check_results(workdir: Path, manifest: dict[str, Any]) -> None:
                 f"workdir={workdir}: {name} is damaged or was changed; run the sweep "
                 "again in another directory"
             )
+
+
+def continues(workdir: Path) -> str:
+    """What is said where a sweep ends before it is complete."""
+    return (
+        f"{workdir} holds everything up to the last chunk, and the same command "
+        "continues from there"
+    )
