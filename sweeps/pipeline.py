@@ -19,6 +19,7 @@ from rich.console import Console
 
 from sweeps.design.experiment import Experiment, build_experiment, router_name
 from sweeps.design.grid import Wave
+from sweeps.design.memory import require_room
 from sweeps.engine.cost import Cost, announce, estimate_cost, state_bytes
 from sweeps.engine.diagnose import diagnose
 from sweeps.engine.programs import CompiledSweep, compile_sweep
@@ -145,11 +146,12 @@ def admit(
             sizes.devices, sizes.width, experiment.wave_members, sizes.data
         )
         mark = fingerprint(config, experiment.task)
-        # Checkpoints of a wave stay until the end, beside the final states.
-        need_bytes = (KEPT + 1) * state_bytes(experiment)
+        states = state_bytes(experiment)
+        require_room(config, experiment, states)
         if is_first():
             held.enter_context(hold(workdir))
-            complete = claim(workdir, config, mark, need_bytes)
+            # Checkpoints of a wave stay until the end, beside the final states.
+            complete = claim(workdir, config, mark, (KEPT + 1) * states)
     except (ValueError, OSError) as error:  # tracing may refuse sizes, too
         problem = error
     if any_process(problem is not None):  # the others must not wait for this one
