@@ -107,6 +107,8 @@ def parse(
     saved, sys.argv = sys.argv, command_line
     try:
         positional = values(command_line)[1:]
+    except flags.IllegalFlagValueError as error:
+        raise flags.Error(_unreadable(str(error))) from None
     except (AttributeError, KeyError) as error:
         raise flags.Error(_unknown_key(arguments, str(error))) from None
     except (ValueError, TypeError, SyntaxError, ArithmeticError, MemoryError) as error:
@@ -150,6 +152,18 @@ def _config_of(arguments: list[str]) -> str | None:
     if found and not found[-1]:
         raise flags.Error("--config=: must be a config file")
     return found[-1] if found else None  # as with every flag, the last one holds
+
+
+def _unreadable(message: str) -> str:
+    """Says which values a key has, where one could not be read."""
+    from sweeps.design.ranges import RANGES
+
+    found = re.match(r"flag --config\.([\w.]+)=", message)
+    if not found or found.group(1) not in RANGES:
+        return message.removeprefix("flag ")
+    given, _, _ = message.removeprefix("flag ").rpartition(": ")
+    given = given if len(given) < 100 else f"{given[:96]} ..."
+    return f"{given}: must be {RANGES[found.group(1)].words()}"
 
 
 def _unknown_key(arguments: list[str], message: str) -> str:

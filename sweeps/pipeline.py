@@ -20,6 +20,8 @@ from rich.console import Console
 
 from sweeps.design.experiment import Experiment, build_experiment, router_name
 from sweeps.design.grid import Wave
+from sweeps.design.in_effect import code_in_effect, settings_in_effect
+from sweeps.design.memory import require_room
 from sweeps.engine.cost import Cost, announce, estimate_cost, state_bytes
 from sweeps.engine.diagnose import diagnose
 from sweeps.engine.programs import CompiledSweep, compile_sweep
@@ -145,12 +147,14 @@ def admit(
         placement = choose_placement(
             sizes.devices, sizes.width, experiment.wave_members, sizes.data
         )
-        mark = fingerprint(config, experiment.task)
-        # Checkpoints of a wave stay until the end, beside the final states.
-        need_bytes = (KEPT + 1) * state_bytes(experiment)
+        code = code_in_effect(experiment.routers)
+        mark = fingerprint(config, experiment.task, code)
+        states = state_bytes(experiment)
+        require_room(config, experiment, states)
         if is_first():
             held.enter_context(hold(workdir))
-            complete = claim(workdir, config, mark, need_bytes)
+            # Checkpoints of a wave stay until the end, beside the final states.
+            complete = claim(workdir, config, mark, (KEPT + 1) * states)
     request = Request(config, experiment, placement, mark, workdir, console)
     return request, any_process(complete)
 
@@ -170,8 +174,7 @@ def show(workdir: Path, console: Console) -> dict[str, Any]:
 
 def prepare(request: Request) -> Prepared:
     """Chooses the width, compiles, says what the sweep will cost, opens the record."""
-    # Weights & Biases is slow to import, and is not needed to refuse a setting.
-    from sweeps.report.wandb_runs import open_tracker
+    from sweeps.report.wandb_runs import open_tracker  # W&B is slow to import
 
     config, console, workdir = request.config, request.console, request.workdir
     placement = request.placement
@@ -211,12 +214,9 @@ def train(request: Request, prepared: Prepared) -> tuple[Trained, float]:
             if snapshot.step == 0:
                 tracker.begin(wave.grid)
             tracker.log(snapshot, collapsed)
-            members = wave.grid.members
-            progress.update(
-                bar,
-                completed=wave.earlier * experiment.steps + members * snapshot.step,
-                description=f"{collapsed.sum()}/{members} collapsed; member-steps",
-            )
+            done = wave.earlier * experiment.steps + len(collapsed) * snapshot.step
+            told = f"{collapsed.sum()}/{len(collapsed)} collapsed; member-steps"
+            progress.update(bar, completed=done, description=told)
             if snapshot.step:  # the point before this one is on disk
                 INTERRUPTS.saved = continues(request.workdir)
             stop.check()
@@ -263,6 +263,7 @@ def write(
             request.fingerprint,
             complete=True,
             members=grid.plain(),
+            routers=settings_in_effect(request.experiment),
             placement=dataclasses.asdict(compiled.placement),
             seconds={"compile": compiled.seconds, **seconds},
             member_steps_per_second=rate,
@@ -289,8 +290,7 @@ def decorate(
 
         batch = np.asarray(prepared.compiled.shared.batch[0])
         shown = routing_examples(trained, results, summary, batch[0])
-        folder = workdir / files.FIGURES
-        folder.mkdir(exist_ok=True)
+        (folder := workdir / files.FIGURES).mkdir(exist_ok=True)
         tell = functools.partial(warn, console)
         return draw_figures(folder, summary, results.per_member(), shown, tell)
 

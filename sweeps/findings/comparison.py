@@ -20,7 +20,7 @@ class Record:
     """A finished sweep, read from its work directory.
 
     Attributes:
-      name: Name of the directory.
+      name: Name of the directory, with as many of its parents as tell it apart.
       settings: The config as a flat dict, without the tracking settings.
       summary: Content of ``onset.json``.
     """
@@ -71,16 +71,33 @@ def read_records(directories: Sequence[Path]) -> list[Record]:
             f"{len(directories)} work directories: a comparison needs at least two"
         )
     records = []
-    for directory in directories:
+    for directory, name in zip(directories, _names(directories), strict=True):
         manifest = read_manifest(directory)
         if not manifest["complete"]:
             raise BadInput(f"{directory}: the sweep is not complete")
         settings = _flatten(manifest["config"])
-        records.append(Record(directory.name, settings, read_summary(directory)))
+        records.append(Record(name, settings, read_summary(directory)))
     knobs = {record.summary["knob"] for record in records}
     if len(knobs) > 1:
         raise BadInput(f"the sweeps have different knobs: {', '.join(sorted(knobs))}")
     return records
+
+
+def _names(directories: Sequence[Path]) -> list[str]:
+    """The shortest ends of paths that differ; a directory given twice is numbered."""
+    paths = [directory.resolve() for directory in directories]
+    different = set(paths)
+    names = []
+    for index, path in enumerate(paths):
+        parts = 1
+        while parts < len(path.parts) and any(
+            other.parts[-parts:] == path.parts[-parts:] for other in different - {path}
+        ):
+            parts += 1
+        earlier = paths[:index].count(path)
+        again = f" ({earlier + 1})" if earlier else ""
+        names.append(str(Path(*path.parts[-parts:])) + again)
+    return names
 
 
 def _flatten(config: dict[str, Any], path: str = "") -> dict[str, Any]:
@@ -101,6 +118,43 @@ def differing(records: Sequence[Record]) -> list[str]:
         for name in names
         if any(record.settings.get(name) != first.get(name) for record in records)
     ]
+
+
+def caveats(records: Sequence[Record]) -> list[str]:
+    """What differs between the sweeps besides what is studied, one sentence each."""
+    differ = set(differing(records))
+    found = []
+    criteria = [record.summary["criterion"] for record in records]
+    keys = [key for key in criteria[0] if len({str(one[key]) for one in criteria}) > 1]
+    if keys:
+        found.append(
+            f"The criteria differ ({_values(keys, criteria)}): *collapsed* does not "
+            "mean the same in all sweeps, so their critical values are not comparable."
+        )
+    if "train.steps" in differ:
+        steps = [record.settings.get("train.steps") for record in records]
+        found.append(
+            f"The numbers of training steps differ ({_listed(steps)}): a difference "
+            "between the critical values may be one of training time."
+        )
+    seeds = sorted(differ & {"seed", "sweep.seeds", "sweep.data_seeds"})
+    if seeds:
+        settings = [record.settings for record in records]
+        found.append(
+            f"The seeds differ ({_values(seeds, settings)}): the sweeps did not start "
+            "from the same networks and data, and fewer seeds give wider intervals."
+        )
+    return found
+
+
+def _values(keys: Sequence[str], blocks: Sequence[dict[str, Any]]) -> str:
+    return "; ".join(
+        f"{key} is {_listed([block.get(key) for block in blocks])}" for key in keys
+    )
+
+
+def _listed(values: Sequence[Any]) -> str:
+    return " or ".join(dict.fromkeys(map(str, values)))
 
 
 def verdict(first: Record, other: Record) -> str:

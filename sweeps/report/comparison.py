@@ -1,5 +1,6 @@
 """Several sweeps as one Markdown table and one figure."""
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from matplotlib.axes import Axes
 
 from sweeps.findings.comparison import (
     Record,
+    caveats,
     differing,
     fit_power_law,
     scale_of,
@@ -54,9 +56,10 @@ def render(records: Sequence[Record], over: str | None, flags: str) -> str:
         "value and only evaluated at the others, and whether it coincides with the "
         "sweep's own. *held-out loss*: smallest and largest median over seeds along "
         "the axis, in nats.",
+        *caveats(records),
         *_law(records, over),
     ]
-    names = " ".join(record.name for record in records)
+    names = shlex.join(record.name for record in records)
     return "\n".join(
         [f"    onset compare {names}{flags}", "", *lines, "", "\n\n".join(notes), ""]
     )
@@ -81,7 +84,9 @@ def _law(records: Sequence[Record], over: str | None) -> list[str]:
 
 
 def _row(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cells)} |"
+    """A row of a Markdown table, in which a bar would start another column."""
+    escaped = [cell.replace("|", r"\|") for cell in cells]
+    return f"| {' | '.join(escaped)} |"
 
 
 def _shown(value: Any) -> str:
@@ -120,7 +125,7 @@ def draw(records: Sequence[Record], path: Path) -> None:
 
     Args:
       records: At least two finished sweeps of one knob.
-      path: File for the PNG.
+      path: File for the figure, whose ending says its format.
     """
     every = sorted({float(value) for record in records for value in record.values})
     scale = KnobScale(np.asarray(every))
@@ -148,7 +153,10 @@ def _curve(axes: Axes, record: Record, scale: KnobScale, color: Any) -> None:
     high = [point["fraction"]["high"] for point in curve]
     joined = slice(int(curve[0]["value"] == 0), None)
     axes.plot(x, fraction, "o", color=color, ms=3)
-    axes.plot(x[joined], fraction[joined], color=color, lw=1.2, label=record.name)
+    name = record.name.replace("$", r"\$")  # which would start a formula
+    # Matplotlib leaves names with a leading underscore out of the legend.
+    name = f" {name}" if name.startswith("_") else name
+    axes.plot(x[joined], fraction[joined], color=color, lw=1.2, label=name)
     axes.fill_between(
         x[joined], low[joined], high[joined], color=color, alpha=0.12, lw=0
     )

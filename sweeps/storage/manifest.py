@@ -34,13 +34,23 @@ ROOT = Path(__file__).resolve().parents[2]
 """Top of the source tree, if this is one."""
 
 
-def fingerprint(config: ConfigDict, task: Task) -> str:
-    """Identifies a sweep by its config, without tracking, and by the task's arrays."""
+def fingerprint(
+    config: ConfigDict, task: Task, code: dict[str, Any] | None = None
+) -> str:
+    """Identifies a sweep.
+
+    Args:
+      config: Its config; tracking does not count.
+      task: Its task, whose arrays count.
+      code: What identifies the code of routers of other packages, if there are any.
+    """
     settings = config.to_dict()
     settings.pop("wandb")
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
     for leaf in jax.tree.leaves(task):
         digest.update(np.asarray(leaf).tobytes())
+    if code:
+        digest.update(json.dumps(code, sort_keys=True).encode())
     return digest.hexdigest()
 
 
@@ -125,7 +135,7 @@ def changed_settings(manifest: dict[str, Any], config: ConfigDict) -> str:
 
     walk(manifest["config"], _plain(config), "")
     if not found:
-        return "the task's text changed"
+        return "the task's text or a router's code changed"
     more = f", and {len(found) - 3} more" if len(found) > 3 else ""
     return "; ".join(found[:3]) + more
 

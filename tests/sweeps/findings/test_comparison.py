@@ -65,6 +65,38 @@ def test_the_table_names_what_differs_and_where_the_onsets_are(
     assert "| coincide |" in shown
 
 
+def test_rows_are_told_apart_and_say_what_else_differs(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    folders = []
+    for parent, steps in (("a|$x_$", 100), ("_b", 200)):
+        (tmp_path / parent).mkdir()
+        folder = tmp_path / parent / "run"
+        folders.append(keep(folder, 1.0, steps=steps))
+        manifest = json.loads((folder / "manifest.json").read_text())
+        manifest["config"]["sweep"] = {"seeds": steps}
+        (folder / "manifest.json").write_text(json.dumps(manifest))
+    record = Path(folders[1]) / "onset.json"
+    summary = json.loads(record.read_text())
+    summary["criterion"]["threshold"] = 0.5
+    record.write_text(json.dumps(summary))
+    monkeypatch.chdir(folders[0])
+    figure = tmp_path / "figure.svg"
+    given = [".", folders[1], folders[1], f"--figure={figure}"]
+    assert main(["compare", *given]) == 0
+    shown = capsys.readouterr().out
+    for row in (r"| a\|$x_$/run | ", "| _b/run | ", "| _b/run (2) | "):
+        assert shown.count(row) == 1
+    assert "criteria differ (threshold is 0.3 or 0.5)" in shown
+    assert "training steps differ (100 or 200)" in shown
+    assert "seeds differ (sweep.seeds is 100 or 200)" in shown
+    assert figure.exists()
+    assert main(["compare", folders[1], folders[1]]) == 0
+    assert " differ (" not in capsys.readouterr().out
+
+
 def onset_at(value: float, width: float) -> Onset:
     ends = np.exp(np.log(value) + np.asarray([-width, width]))
     return Onset(value, *ends, None, None, "falling", (), (), 8)
@@ -109,6 +141,8 @@ def test_what_cannot_be_compared_is_refused(
         ([good, half], "half: the sweep is not complete"),
         ([good, str(tmp_path / "none")], "none: manifest.json is damaged"),
         ([good, good, "--output=/no/x"], "--output=/no/x"),
+        ([good, good, f"--output={good}/onset.json"], "must lie outside"),
+        ([good, good, f"--figure={good}/figures/x.png"], "its folder does not exist"),
         ([good, good, "--over=train.name"], "must be a positive number, but is x"),
         ([good, other, "--over=train.length"], "but is None in other"),
         ([good, good, "--config=configs/attention.py"], "--config"),
