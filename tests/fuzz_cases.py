@@ -46,13 +46,20 @@ TEXTS = [
         "\x1b[31m",
     ),
     *("\udcff\udcfe", "é𝕏", "x" * 5000, "'", '"', "$HOME", "`ls`", "{}", "%s", "a,b"),
-    *("~", "~nobody/x", "gs://bucket/x", "file:///etc/passwd", "http://a/b", "None"),
+    *(
+        "~",
+        "~noone_here/x",
+        "gs://bucket/x",
+        "file:///etc/passwd",
+        "http://a/b",
+        "None",
+    ),
     *("/dev/zero", "/dev/null", "/dev/stdin", "/proc/self/mem", "/", ".", "tfds:"),
     *("tfds:x", "tfds:../x", "-1", "0", "True", "\u202eabc", "|", "a|b", "$x_$", "*"),
 ]
 NAMES = [
     *("[/red]", "lr=[a]", "a b", "a\nb", "\udcff", "x" * 256, "x" * 5000, "~", "~root"),
-    *("~nobody/x", "gs://bucket/run", "s3://a", "file:///tmp/x", "'", '"', "$HOME"),
+    *("~noone_here/x", "gs://bucket/run", "s3://a", "file:///tmp/x", "'", '"', "$HOME"),
     *("a/../b", "-", "--", "*", "?", "a|b", "a\\b", "é𝕏", " ", "", "\x07"),
     *("%s", "{x}", "&", ";", "CON", "a:b", ".", "..", "/", "//", "/dev/null/x"),
     *("/proc/x", "/dev/null", "link", "loop", "file", "file/x", "folder", "pipe"),
