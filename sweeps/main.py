@@ -37,6 +37,7 @@ COMMANDS = {
     "bench": "time training against PyTorch and plain JAX, or one router by itself",
 }
 FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
+LONG_WORD = re.compile(r"\S{300,}")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -180,7 +181,9 @@ def _unknown_key(arguments: list[str], message: str) -> str:
 
 
 def _refuse(where: str, message: str) -> int:
-    print(f"{where}: {printable(message)}", file=sys.stderr)
+    """Prints a message in one line, in which values of any length are shortened."""
+    short = LONG_WORD.sub(lambda word: f"{word[0][:100]}...{word[0][-40:]}", message)
+    print(f"{where}: {printable(short)}", file=sys.stderr)
     return BAD_INPUT
 
 

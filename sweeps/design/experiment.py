@@ -2,10 +2,12 @@
 
 import dataclasses
 import functools
+import re
 
 import jax
 from ml_collections import ConfigDict
 
+from routers.depth_attention import DISTANCES
 from sweeps.design.grid import Grid, make_axis, make_grid
 from sweeps.design.parse import (
     Routers,
@@ -22,6 +24,9 @@ from train.backbone import Backbone, BackboneConfig
 from train.step import OptimizerConfig, TrainSpec
 from train.tasks import Task
 
+MOST_DEEP = 128
+"""Largest number of layers with a depth router, which reads all earlier sublayers: the
+time to compile grows with the square."""
 TRACKING_MODES = ("auto", "online", "offline", "disabled")
 
 
@@ -108,10 +113,11 @@ def build_experiment(config: ConfigDict) -> Experiment:
 
 def _build(config: ConfigDict) -> Experiment:
     check_ranges(config)
-    if config.wandb.mode not in TRACKING_MODES:
+    _check_tracking(config.wandb)
+    if config.depth.distance not in DISTANCES:  # whether or not a router uses it
         raise BadInput(
-            f"wandb.mode={config.wandb.mode!r}: must be one of "
-            f"{', '.join(TRACKING_MODES)}"
+            f"depth.distance={config.depth.distance!r}: must be one of "
+            f"{', '.join(DISTANCES)}"
         )
     routers = read_routers(config)
     knobs = read_knobs(config, routers)
@@ -156,6 +162,24 @@ def _build(config: ConfigDict) -> Experiment:
     )
 
 
+def _check_tracking(tracking: ConfigDict) -> None:
+    """Checks what Weights & Biases would refuse, or ask its server about."""
+    if tracking.mode not in TRACKING_MODES:
+        raise BadInput(
+            f"wandb.mode={tracking.mode!r}: must be one of {', '.join(TRACKING_MODES)}"
+        )
+    if set(tracking.project) & set(r"/\#?%:") or len(tracking.project) > 128:
+        raise BadInput(
+            f"wandb.project={tracking.project!r}: must have at most 128 characters, "
+            r"without / \ # ? % :"
+        )
+    if not re.fullmatch(r"[\w.-]*", tracking.entity, flags=re.ASCII):
+        raise BadInput(
+            f"wandb.entity={tracking.entity!r}: must be the name of a user or a team, "
+            "from letters, digits, - and _"
+        )
+
+
 def router_name(config: ConfigDict) -> str:
     """The name of the router whose knob is swept."""
     depth = config.sweep.knob.startswith("depth.")
@@ -197,6 +221,11 @@ def _backbone(config: ConfigDict, routers: Routers, task: Task) -> Backbone:
     if model.width % model.heads:
         raise BadInput(
             f"model.heads={model.heads}: must divide model.width={model.width}"
+        )
+    if "depth" in routers and model.layers > MOST_DEEP:
+        raise BadInput(
+            f"model.layers={model.layers}: must be at most {MOST_DEEP} with a router "
+            f"of the depth slot, depth.name={config.depth.name!r}"
         )
     sizes = BackboneConfig(
         outputs=task.outputs,

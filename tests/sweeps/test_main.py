@@ -72,6 +72,17 @@ BAD_FLAGS = {
     "devices": (["--config.sweep.devices=64"], "sweep.devices=64"),
     "at once": (["--config.sweep.width=-1"], "sweep.width=-1"),
     "wandb mode": (["--config.wandb.mode=maybe"], "wandb.mode='maybe'"),
+    "wandb project": (["--config.wandb.project=a/b"], "wandb.project='a/b'"),
+    "wandb entity": (["--config.wandb.entity=a|b"], "wandb.entity='a|b'"),
+    "unused distance": (["--config.depth.distance=far"], "depth.distance='far'"),
+    "depth of depth": (
+        [f"--config={ROOT}/configs/depth_attention.py", "--config.model.layers=129"],
+        "model.layers=129: must be at most 128",
+    ),
+    "a value of any length": (
+        ["--config.router.name=" + "x" * 4000],
+        "router.name=",
+    ),
     "criterion": (["--config.criterion.threshold=1.5"], "criterion.threshold=1.5"),
     "router of another slot": (["--config.router.name=depth_attention"], "depth slot"),
     "geometry": (["--config.task.name=csbm"], "graph"),
@@ -90,6 +101,7 @@ def refused(capsys: pytest.CaptureFixture[str], arguments: list[str]) -> str:
     assert main(arguments) == 2
     out, err = capsys.readouterr()
     assert len(err.splitlines()) == 1
+    assert len(err) < 1000
     assert "Traceback" not in out + err
     return err
 
