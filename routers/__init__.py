@@ -44,7 +44,7 @@ def find_router(name: str) -> tuple[type[Router], type]:
       name: Key of `ROUTERS`, or name of an entry point in the group `ENTRY_POINTS`.
 
     Raises:
-      ValueError: No router has that name.
+      ValueError: No router has that name, or the package that offers it is broken.
     """
     if name in ROUTERS:
         return ROUTERS[name]
@@ -54,7 +54,19 @@ def find_router(name: str) -> tuple[type[Router], type]:
             f"router.name={name!r}: must be one of "
             f"{', '.join(sorted(ROUTERS | offered))}"
         )
-    router = offered[name].load()
+    try:
+        router = offered[name].load()
+    except (Exception, SystemExit) as error:  # another package may raise anything
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise ValueError(
+            f"router.name={name!r}: its entry point {offered[name].value!r} cannot be "
+            f"loaded ({reason})"
+        ) from None
+    if not (isinstance(router, type) and issubclass(router, Router)):
+        raise ValueError(
+            f"router.name={name!r}: its entry point {offered[name].value!r} must be a "
+            "subclass of routers.base.Router"
+        )
     return router, type(router.config)
 
 

@@ -22,6 +22,7 @@ from routers.contract import (
     weights,
 )
 from routers.contract.differences import Unchecked, one_line
+from routers.contract.second_process import agrees_with_another_process
 from routers.contract.specimen import Specimen, specimen
 from routers.geometry import KINDS
 
@@ -32,6 +33,7 @@ __all__ = [
     "Finding",
     "Specimen",
     "examine",
+    "examine_elsewhere",
     "specimen",
 ]
 
@@ -136,6 +138,16 @@ def examine(
             _run(n, kind, c, subject) for n, c in CHECKS.items() if n in checks
         ]
     return findings
+
+
+def examine_elsewhere(router: Router, seed: int = 0) -> list[Finding]:
+    """Compares a router with itself in a new process, which takes some seconds."""
+
+    def check(kind: str) -> str | None:
+        return agrees_with_another_process(router, kind, seed)
+
+    kinds = sorted(set(getattr(router, "kinds", ())) & set(KINDS))
+    return [_run(agrees_with_another_process.__name__, k, check, k) for k in kinds]
 
 
 def _run(

@@ -32,7 +32,10 @@ def ignores_the_future(subject: Specimen) -> str | None:
         positions = subject.x.shape[1]
         cuts = range(1, positions)
         for label, knobs in subject.every_knob():
-            changed = [_cut(subject.x, subject.other_x, cut) for cut in cuts]
+            changed = [
+                np.concatenate([subject.x[:, :cut], subject.other_x[:, cut:]], axis=1)
+                for cut in cuts
+            ]
             rows = [(knobs, x) for x in (subject.x, *changed)]
             y, routing = subject.side_by_side(rows)
             weights = routing.weights
@@ -62,7 +65,7 @@ def _judge_long_cuts(subject: Specimen) -> Iterator[str | None]:
     cuts = np.sort(np.random.default_rng(0).permutation(length - 1)[:CUTS] + 1)
     other = jnp.flip(subject.long_x, 1)
 
-    def largest_leak(params: Any, x: Array, geometry: Any, knobs: Any) -> Array:
+    def largest_leak(params: Any, x: Array, geometry: Any, knobs: Any) -> Any:
         def forward(x: Array) -> Any:
             return subject.router.apply(params, x, geometry, knobs, method="forward")
 
@@ -74,17 +77,20 @@ def _judge_long_cuts(subject: Specimen) -> Iterator[str | None]:
             past = jnp.arange(length)[None, :, None] < cut
             return jnp.max(jnp.where(past, gap / (scale + 0.1), 0.0), axis=(0, 2))
 
-        return jax.vmap(leak)(jnp.asarray(cuts))  # [cuts, T]
+        return y, jax.vmap(leak)(jnp.asarray(cuts))  # [cuts, T]
 
     for label, knobs in subject.some_knobs():
         arguments = (subject.params, subject.long_x, subject.long_geometry, knobs)
-        leaks = np.asarray(subject.program("long cuts", largest_leak, *arguments))
+        y, leaks = subject.program("long cuts", largest_leak, *arguments)
+        known = subject.anatomies[label]["y"]
+        tolerance = LONG * subject.tolerance
+        yield difference(f"{label}: y of forward, not mix", y, known, Y, tolerance)
         yield difference(
             f"{label}: relative change of y before a position after which x changed",
             leaks,
             0,
             ("cut number", "query"),
-            LONG * subject.tolerance * 10,
+            tolerance * 10,
         )
 
 
@@ -125,7 +131,8 @@ def ignores_other_rows(subject: Specimen) -> str | None:
         for label, knobs in subject.every_knob():
             y, routing = subject.call(knobs)
             for row in (0, 1):
-                x = subject.other_x.at[row].set(subject.x[row])
+                x = subject.other_x.copy()
+                x[row] = subject.x[row]
                 other, rerouted = subject.call(knobs, x=x)
                 named = f"of batch row {row}, while another row changed"
                 yield difference(

@@ -48,11 +48,11 @@ class Specimen:
     router: Router
     kind: str
     params: Any
-    x: Array
+    x: Any
     geometry: Geometry
-    long_x: Array
+    long_x: Any
     long_geometry: Geometry
-    other_x: Array
+    other_x: Any
     start: Callable[..., tuple[Any, Any]]
     seed: int = 0
     programs: dict[str, Any] = dataclasses.field(default_factory=dict)
@@ -75,10 +75,10 @@ class Specimen:
         kind = type(self.router)
         return all(getattr(kind, m) is not getattr(Router, m) for m in methods)
 
-    def knobs(self, **changed: float) -> dict[str, Array]:
+    def knobs(self, **changed: float) -> dict[str, Any]:
         """The neutral knobs with some of them changed, as float32 scalars."""
-        new = {name: jnp.asarray(v, jnp.float32) for name, v in changed.items()}
-        return neutral_knobs(self.router) | new
+        values = {name: knob.neutral for name, knob in self.router.knobs.items()}
+        return {k: np.float32(v) for k, v in (values | changed).items()}
 
     def every_knob(self) -> Iterator[tuple[str, dict[str, Array]]]:
         """Labelled knobs: all neutral, each at its ends and between, all between."""
@@ -106,10 +106,13 @@ class Specimen:
         return self.router.apply(self.params, *arguments, method=method)
 
     def program(self, name: str, function: Callable[..., Any], *arguments: Any) -> Any:
-        """Runs a function, compiled under a name when it is first asked for."""
+        """Runs a function, compiled under a name when it is first asked for.
+
+        Results are NumPy's: every new shape of a slice would be compiled otherwise.
+        """
         if name not in self.programs:
             self.programs[name] = compiled(function, *arguments)
-        return self.programs[name](*arguments)
+        return jax.tree.map(np.asarray, self.programs[name](*arguments))
 
     def call(self, knobs: Mapping[str, Array], **changed: Any) -> Any:
         """``(y, routing)`` of the router; ``x`` and ``geometry`` can be replaced."""
@@ -126,7 +129,7 @@ class Specimen:
         """``(y, routing)`` for pairs of knobs and short inputs, by one `vmap`."""
         slots = self.geometry.mask.shape[-1] + 1
         filled = [*rows, *[rows[-1]] * (slots - len(rows))]
-        knobs, x = jax.tree.map(lambda *a: jnp.stack(a), *filled)
+        knobs, x = jax.tree.map(lambda *a: np.stack(a), *filled)
 
         def call(params: Any, x: Array, geometry: Geometry, knobs: Any) -> Any:
             return self.router.apply(params, x, geometry, knobs)
@@ -149,11 +152,10 @@ class Specimen:
         """
         geometry = self.long_geometry if length == "long" else self.geometry
         x = self.long_x if length == "long" else self.x
-        vectors = {k: jnp.broadcast_to(v, (self.heads,)) for k, v in knobs.items()}
+        vectors = {k: np.broadcast_to(v, (self.heads,)) for k, v in knobs.items()}
         function = functools.partial(dissect, self.router)
         arguments = (self.params, x, geometry, vectors)
-        found = self.program(f"anatomy {length}", function, *arguments)
-        return jax.tree.map(np.asarray, found)
+        return self.program(f"anatomy {length}", function, *arguments)
 
     @functools.cached_property
     def heads(self) -> int:
@@ -190,35 +192,36 @@ def dissect(
     def stage(method: str, *arguments: Any) -> Any:
         return router.apply(params, *arguments, method=method)
 
-    features = stage("project", x)
-    found = {
-        "routing": stage("route", features, geometry, knobs),
-        "y": stage("forward", x, geometry, knobs),
-        "mix": stage("mix", features, geometry, knobs),
-    }
     kind = type(router)
+    features = stage("project", x)
+    found = {"routing": stage("route", features, geometry, knobs)}
     if kind.explicit is not Router.explicit:
         found["explicit"] = stage("explicit", features, geometry, knobs)
-    if kind.combine is Router.combine:
-        return found
-    values = stage("values", features)
-
-    def column(source: Array) -> Array:
-        here = jnp.arange(values.shape[1]) == source
-        one_hot = jnp.broadcast_to(here[None, :, None, None], values.shape)
-        return stage("combine", features, one_hot.astype(values.dtype), geometry, knobs)
-
-    columns = jax.vmap(column, out_axes=-1)(jnp.arange(values.shape[1]))
-    matrix = jnp.transpose(columns, (0, 2, 3, 1, 4)).astype(jnp.float32)
-    mixed = stage("combine", features, values, geometry, knobs)
-    product = jnp.einsum("bhvts,bshv->bthv", matrix, values.astype(jnp.float32))
-    return found | {
-        "values": values,
-        "mixed": mixed,
-        "finished": stage("finish", features, mixed),
-        "matrix": matrix,
-        "product": product,
-    }
+    if kind.combine is not Router.combine:
+        values = stage("values", features)
+        sources = values.shape[1]
+        one_hot = jnp.eye(sources, dtype=values.dtype)[:, None, :, None, None]
+        columns = jnp.broadcast_to(one_hot, (sources, *values.shape))
+        combine = jax.vmap(lambda v: stage("combine", features, v, geometry, knobs))
+        # The values themselves go along: a second copy would be compiled again.
+        mixed = combine(jnp.concatenate([columns, values[None]]))
+        matrix = jnp.transpose(mixed[:-1], (1, 3, 4, 2, 0)).astype(jnp.float32)
+        found |= {
+            "values": values,
+            "mixed": mixed[-1],
+            "finished": stage("finish", features, mixed[-1]),
+            "matrix": matrix,
+            "product": jnp.einsum(
+                "bhvts,bshv->bthv", matrix, values.astype(jnp.float32)
+            ),
+        }
+    by_steps = kind.mix is Router.mix and "finished" in found
+    found["mix"] = (
+        found["finished"] if by_steps else stage("mix", features, geometry, knobs)
+    )
+    by_mix = kind.forward is Router.forward
+    found["y"] = found["mix"] if by_mix else stage("forward", x, geometry, knobs)
+    return found
 
 
 def specimen(router: Router, kind: str, seed: int = 0) -> Specimen:
@@ -229,7 +232,7 @@ def specimen(router: Router, kind: str, seed: int = 0) -> Specimen:
     """
     make, short, length = GEOMETRIES[kind]
     keys = jax.random.split(jax.random.key(seed), 4)
-    whole = jax.random.normal(keys[1], (BATCH, length, router.width))
+    whole = np.asarray(jax.random.normal(keys[1], (BATCH, length, router.width)))
     x, geometry = whole[:, :short], make(short)
     knobs = neutral_knobs(router)
 
@@ -253,7 +256,7 @@ def specimen(router: Router, kind: str, seed: int = 0) -> Specimen:
         geometry=geometry,
         long_x=whole[:1],
         long_geometry=make(length),
-        other_x=jax.random.normal(keys[3], x.shape),
+        other_x=np.asarray(jax.random.normal(keys[3], x.shape)),
         start=start,
         seed=seed,
     )

@@ -229,7 +229,7 @@ def knobs_act_per_head(subject: Specimen) -> str | None:
     def judge() -> Iterator[str | None]:
         for name, knob in subject.router.knobs.items():
             values = [settings(knob)[(head + 1) % 2 + 1] for head in range(heads)]
-            vector = subject.knobs() | {name: jnp.asarray(values, jnp.float32)}
+            vector = subject.knobs() | {name: np.asarray(values, np.float32)}
             found = subject.anatomy(vector)
             for head, value in enumerate(values):
                 alone = subject.anatomies[subject.label(name, value)]

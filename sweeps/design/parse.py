@@ -100,8 +100,9 @@ def load_router(target: str) -> type[Router]:
         sys.path.insert(0, "")
     try:
         found = getattr(importlib.import_module(module_name), class_name)
-    except (ImportError, AttributeError) as error:
-        raise BadInput(f"cannot be imported ({error})") from None
+    except (Exception, SystemExit) as error:  # a module may raise anything
+        reason = f"{type(error).__name__}: {error}"
+        raise BadInput(f"cannot be imported ({reason})") from None
     if not (isinstance(found, type) and issubclass(found, Router)):
         raise BadInput(f"{class_name} is not a subclass of routers.base.Router")
     return found

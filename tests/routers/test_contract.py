@@ -29,7 +29,7 @@ def test_every_registered_router_fulfils_the_contract(name: str) -> None:
     router, config = ROUTERS[name]
     heads = next((n for n in ("heads", "groups") if hasattr(config(), n)), None)
     settings = {heads: 2} if heads else {}
-    findings = examine(router(width=16, config=config(**settings)))
+    findings = examine(router(width=8, config=config(**settings)))
     assert [f for f in findings if not f.passed or f.unchecked] == []
 
 
