@@ -173,6 +173,13 @@ def output_value_product(value: Array, out: Array, heads: int) -> Array:
     return jnp.einsum("dhk,hke->hed", value, out)
 
 
+def by_output_matrix(mixed: Array, out: Array) -> Array:
+    """Heads ``[B, T, H, K]`` side by side, times ``out [D, D]``: ``y [B, T, D]``."""
+    batch, queries = mixed.shape[:2]
+    flat = mixed.reshape(-1, out.shape[0])
+    return (flat @ out.astype(flat.dtype)).reshape(batch, queries, -1)
+
+
 class Attention(Router):
     """Multi-head softmax attention; see the module docstring for the equation."""
 
@@ -189,7 +196,7 @@ class Attention(Router):
             0.0,
             0.0,
             math.inf,
-            "distance penalty; at 0 pure content, at inf the identity",
+            "distance penalty; at 0 pure content, towards inf the identity",
         ),
         "content": Knob(
             1.0, 0.0, math.inf, "scale of the score; at 0 only the brake is left"
@@ -250,17 +257,20 @@ class Attention(Router):
             value_norms=head_norms(features.value),
         )
 
-    def mix(
-        self, features: AttentionFeatures, geometry: Geometry, knobs: Knobs
+    def combine(
+        self,
+        features: AttentionFeatures,
+        values: Array,
+        geometry: Geometry,
+        knobs: Knobs,
     ) -> Array:
-        """``y [B, T, D]``; the fast path of attention is the matrix itself."""
-        return self._read(self._weights(features, geometry, knobs), features.value)
+        """Mixed values; the fast path of attention is the matrix itself."""
+        weights = self._weights(features, geometry, knobs)
+        return jnp.einsum("bhts,bshk->bthk", weights.astype(values.dtype), values)
 
-    def explicit(
-        self, features: AttentionFeatures, geometry: Geometry, knobs: Knobs
-    ) -> Array:
-        """``y [B, T, D]`` from the weights that `route` reports."""
-        return self._read(self.route(features, geometry, knobs).weights, features.value)
+    def finish(self, features: AttentionFeatures, mixed: Array) -> Array:
+        """``y [B, T, D]`` by the output matrix."""
+        return by_output_matrix(mixed, self.out)
 
     def _weights(
         self, features: AttentionFeatures, geometry: Geometry, knobs: Knobs
@@ -269,9 +279,3 @@ class Attention(Router):
         logits = attention_logits(features, geometry, slopes, knobs)
         mask = per_batch(geometry.mask)
         return masked_softmax(logits, mask, per_head(knobs["null_sink"]))
-
-    def _read(self, weights: Array, value: Array) -> Array:
-        batch, _, queries, _ = weights.shape
-        mixed = jnp.einsum("bhts,bshk->bthk", weights.astype(value.dtype), value)
-        flat = mixed.reshape(-1, self.width)
-        return (flat @ self.out.astype(flat.dtype)).reshape(batch, queries, self.width)

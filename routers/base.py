@@ -14,81 +14,44 @@ N     state size                  L     layers
 M     members of a sweep          V     vocabulary
 ====  ==========================  ====  ====================================
 
-A router is a Linen module with three pure stages and one call::
+A router is a Linen module with pure stages and one call::
 
     features = router.project(x)                      # queries, keys, values, ...
     routing  = router.route(features, geometry, knobs)  # exact weights: diagnostics
     y        = router.mix(features, geometry, knobs)    # the fast path: training
     y, routing = router(x, geometry, knobs)           # both; an unused one is free
 
+The fast path itself has three steps, of which only the second moves anything between
+positions. They are separate so that the contract can measure, from `combine` alone,
+which weights the fast path applies, and compare them with those that `route` reports::
+
+    values = router.values(features)                  # [B, S, H, V]
+    mixed  = router.combine(features, values, geometry, knobs)  # sum_j A_ij v_j
+    y      = router.finish(features, mixed)           # norm, gate, output matrix
+
 Knobs are passed as call arguments, float32 arrays in a flat dict, and are never module
 attributes. One compiled program therefore serves every value, and initialisation never
 depends on them.
 """
 
+import functools
 from collections.abc import Mapping
-from functools import partial
 from typing import Any, ClassVar, NamedTuple
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
 from flax import struct
 
-Array = jax.Array
+from routers.geometry import Array as Array
+from routers.geometry import Edges as Edges
+from routers.geometry import Geometry as Geometry
+from routers.geometry import causal_geometry as causal_geometry
+
 Knobs = Mapping[str, Array]
 
 
-class Edges(struct.PyTreeNode):
-    """The true entries of a mask as a list, for a graph that is mostly masked.
-
-    Attributes:
-      target: Query of each pair, int32 ``[E]``, ascending.
-      source: Source that this query may read, int32 ``[E]``.
-    """
-
-    target: Array
-    source: Array
-
-
-class Geometry(struct.PyTreeNode):
-    """What a task defines about positions: distances and who may read whom.
-
-    Attributes:
-      distance: Distance that the brake multiplies, float32 ``[T, S]`` or
-        ``[B, T, S]``, non-negative. The nearest allowed source of a query has the
-        least distance.
-      mask: Whether a query may read a source, bool of the same shape.
-      kind: Kind of the geometry: ``"causal"`` (elapsed steps), ``"graph"`` (hops) and
-        so on; static. A router declares the kinds it accepts.
-      edges: The entries of a mask ``[T, S]`` as a list, where a router's fast path
-        should follow that list; otherwise None. Code that changes the mask must change
-        both.
-    """
-
-    distance: Array
-    mask: Array
-    kind: str = struct.field(pytree_node=False)
-    edges: Edges | None = None
-
-
-@partial(jax.jit, static_argnums=0)
-def causal_geometry(length: int) -> Geometry:
-    """Geometry of a sequence: each position reads itself and its past.
-
-    Args:
-      length: Number of positions, T = S.
-
-    Returns:
-      ``distance[i, j] = max(i - j, 0)`` and ``mask[i, j] = (j <= i)``, ``[T, S]``.
-    """
-    position = jnp.arange(length)
-    elapsed = position[:, None] - position[None, :]
-    return Geometry(
-        distance=jnp.maximum(elapsed, 0).astype(jnp.float32),
-        mask=elapsed >= 0,
-        kind="causal",
-    )
+ROLES = ("query", "key", "channel_key", "value", "depth_key", "depth_value")
+"""Every role that a feature can have, see `Router.roles`."""
 
 
 class Knob(NamedTuple):
@@ -98,7 +61,9 @@ class Knob(NamedTuple):
       neutral: Value at which the router is the published one (not always 0).
       low: Least meaningful value.
       high: Greatest meaningful value, ``inf`` where there is no upper limit.
-      meaning: One line for tables and error messages, including the limits.
+      meaning: One line for tables and error messages, including the limits. A limit
+        that is approached but not reached is written "towards inf"; "at inf" promises
+        that the value ``inf`` itself works.
     """
 
     neutral: float
@@ -112,7 +77,8 @@ class Routing(struct.PyTreeNode):
 
     Attributes:
       weights: Routing weights, float32 ``[B, H, T, S]``, non-negative; each row sums
-        to ``1 - null_mass``. For signed routers, the row-normalised magnitudes.
+        to ``1 - null_mass``. For signed routers, the row-normalised magnitudes. If
+        the channels of a head have matrices of their own, the mean over channels.
       null_mass: Mass that went to no source, ``[B, H, T]``; None if always zero.
       cancellation: Ratio ``|sum_j A_ij| / sum_j |A_ij|`` of a signed router,
         ``[B, H, T]``; None where weights cannot be negative.
@@ -141,11 +107,14 @@ class Router(nn.Module):
       reach: Largest distance beyond that of the nearest source at which sources keep
         mass as ``brake -> inf``; 0 gives the identity on causal geometry.
       roles: Dotted paths to the features that the diagnostic nulls change and that
-        the contribution measures need: ``query`` and ``key`` (``[B, S, ..., K]``, the
-        two factors of the score), ``channel_key`` (one number per channel), ``value``
-        (``[B, S, H, K]``, only where a head's output is its reported weights times
-        these), ``depth_key`` and ``depth_value``. Whatever needs a role that is left
-        out is reported as not defined.
+        the contribution measures need, by the names in `ROLES`: ``query`` and ``key``
+        (``[B, S, ..., K]``, the two factors of the score), ``channel_key`` (one number
+        per channel), ``value`` (``[B, S, H, K]``, only where a head's output is its
+        reported weights times these), ``depth_key`` and ``depth_value``. Whatever
+        needs a role that is left out is reported as not defined. Features with roles
+        are a `flax.struct.PyTreeNode`, so that a field can be replaced.
+      rescaled_rows: Whether the rows that `route` reports are those of `combine`
+        divided by their sums. Rows of a signed router always are.
 
     Attributes:
       width: Width D of the input and the output.
@@ -160,21 +129,79 @@ class Router(nn.Module):
     slot: ClassVar[str] = "token"
     reach: ClassVar[float] = 0.0
     roles: ClassVar[Mapping[str, str]] = {}
+    rescaled_rows: ClassVar[bool] = False
 
     def project(self, x: Array) -> Any:
-        """Maps ``x [B, S, D]`` to the router's own named features."""
+        """Maps ``x [B, S, D]`` to the router's own named features.
+
+        It works position by position, because what it moves between positions appears
+        in no routing matrix; `lookback` declares exceptions.
+        """
         raise TypeError(f"{type(self).__name__} does not define project")
+
+    def lookback(self) -> int:
+        """Number of earlier positions that `project` reads at each position."""
+        return 0
 
     def route(self, features: Any, geometry: Geometry, knobs: Knobs) -> Routing:
         """The exact effective routing matrix, for diagnostics and nulls."""
         raise TypeError(f"{type(self).__name__} does not define route")
 
+    def values(self, features: Any) -> Array:
+        """The values that are mixed, ``[B, S, H, V]``; by default the role ``value``.
+
+        H and V are those of `combine`. Heads share the axis with groups of channels.
+        """
+        if "value" not in self.roles:
+            raise TypeError(f"{type(self).__name__} does not define values")
+        return read_role(features, self.roles["value"])
+
+    def combine(
+        self, features: Any, values: Array, geometry: Geometry, knobs: Knobs
+    ) -> Array:
+        """The fast path: ``sum_j A_ij v_j [B, T, H, V]``, linear in the values.
+
+        Args:
+          features: From `project`; only the matrix A is computed from them.
+          values: Values ``[B, S, H, V]``: those of `values`, or others.
+          geometry: Geometry of a kind that the router accepts.
+          knobs: Every knob of the router.
+        """
+        raise TypeError(f"{type(self).__name__} does not define combine")
+
+    def finish(self, features: Any, mixed: Array) -> Array:
+        """The output ``y [B, T, D]`` from mixed values, position by position.
+
+        By default heads are placed side by side, without an output matrix.
+        """
+        del features
+        return mixed.reshape(*mixed.shape[:2], -1)
+
     def mix(self, features: Any, geometry: Geometry, knobs: Knobs) -> Array:
         """The output ``y [B, T, D]`` by the fast path, for training."""
-        raise TypeError(f"{type(self).__name__} does not define mix")
+        values = self.values(features)
+        return self.finish(features, self.combine(features, values, geometry, knobs))
+
+    def mix_weights(self, features: Any, weights: Array) -> Array:
+        """The output ``y [B, T, D]`` if given weights took the place of the router's.
+
+        Args:
+          features: From `project`.
+          weights: Weights of any sign, ``[B, H, T, S]``, or ``[B, H, V, T, S]`` with a
+            matrix for every channel.
+        """
+        values = self.values(features)
+        axes = "bhts" if weights.ndim == 4 else "bhvts"
+        mixed = jnp.einsum(f"{axes},bshv->bthv", weights, values.astype(weights.dtype))
+        return self.finish(features, mixed.astype(values.dtype))
 
     def explicit(self, features: Any, geometry: Geometry, knobs: Knobs) -> Array:
-        """The output ``y [B, T, D]`` through the explicit matrix, to check `mix`."""
+        """The output ``y [B, T, D]`` through a matrix that is computed on its own.
+
+        Optional, for signed routers: shares do not determine the scale of their rows,
+        so the contract compares `mix` with this as well. Where weights are not signed
+        it uses `mix_weights` and the reported weights.
+        """
         raise TypeError(f"{type(self).__name__} does not define explicit")
 
     def circuits(self) -> Array | None:
@@ -227,6 +254,11 @@ def check_call(router: Router, x: Array, geometry: Geometry, knobs: Knobs) -> No
             f"{name}: knobs given are {sorted(knobs)}, declared are "
             f"{sorted(router.knobs)}"
         )
+
+
+def read_role(features: Any, path: str) -> Array:
+    """The field of a router's features at a dotted path."""
+    return functools.reduce(getattr, path.split("."), features)
 
 
 def neutral_knobs(router: Router | type[Router]) -> dict[str, Array]:

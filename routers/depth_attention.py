@@ -126,7 +126,7 @@ class DepthAttention(Router):
             0.0,
             0.0,
             math.inf,
-            "depth penalty; at 0 pure content, at inf the last source",
+            "depth penalty; at 0 pure content, towards inf the last source",
         ),
         "content": Knob(
             1.0, 0.0, math.inf, "scale of the score; at 0 only the brake is left"
@@ -163,15 +163,20 @@ class DepthAttention(Router):
             value_norms=jnp.linalg.norm(value, axis=-1)[:, None],
         )
 
-    def mix(self, features: DepthFeatures, geometry: Geometry, knobs: Knobs) -> Array:
-        """``y [B, 1, D]`` by the matrix, which is small: one row of S per token."""
-        return _read(self._weights(features, geometry, knobs), features.value)
+    def values(self, features: DepthFeatures) -> Array:
+        """The sources as one head, ``[B, S, 1, D]``."""
+        return features.value[:, :, None]
 
-    def explicit(
-        self, features: DepthFeatures, geometry: Geometry, knobs: Knobs
+    def combine(
+        self, features: DepthFeatures, values: Array, geometry: Geometry, knobs: Knobs
     ) -> Array:
-        """``y [B, 1, D]`` from the weights that `route` reports."""
-        return _read(self.route(features, geometry, knobs).weights, features.value)
+        """``[B, 1, 1, D]`` by the matrix, which is small: one row of S per token."""
+        weights = self._weights(features, geometry, knobs)
+        return _read(weights, values[:, :, 0])[:, :, None]
+
+    def mix(self, features: DepthFeatures, geometry: Geometry, knobs: Knobs) -> Array:
+        """``y [B, 1, D]``: as by the three steps, without an axis of heads."""
+        return _read(self._weights(features, geometry, knobs), features.value)
 
     def _weights(
         self, features: DepthFeatures, geometry: Geometry, knobs: Knobs

@@ -32,6 +32,7 @@ from routers.attention import (
     Attention,
     AttentionFeatures,
     attention_logits,
+    by_output_matrix,
     normalize_keys,
     output_value_product,
 )
@@ -99,7 +100,7 @@ class ForgettingAttention(Router):
             1.0,
             0.0,
             math.inf,
-            "scale of the log forget gates; at 0 pure content, at inf the identity",
+            "scale of the log forget gates; at 0 pure content, towards inf identity",
         ),
     }
 
@@ -144,17 +145,20 @@ class ForgettingAttention(Router):
             value_norms=head_norms(features.attention.value),
         )
 
-    def mix(
-        self, features: ForgettingFeatures, geometry: Geometry, knobs: Knobs
+    def combine(
+        self,
+        features: ForgettingFeatures,
+        values: Array,
+        geometry: Geometry,
+        knobs: Knobs,
     ) -> Array:
-        """``y [B, T, D]``; the fast path is the matrix itself, as in attention."""
-        return self._read(self._weights(features, geometry, knobs), features)
+        """Mixed values; the fast path is the matrix itself, as in attention."""
+        weights = self._weights(features, geometry, knobs)
+        return jnp.einsum("bhts,bshk->bthk", weights.astype(values.dtype), values)
 
-    def explicit(
-        self, features: ForgettingFeatures, geometry: Geometry, knobs: Knobs
-    ) -> Array:
-        """``y [B, T, D]`` from the weights that `route` reports."""
-        return self._read(self.route(features, geometry, knobs).weights, features)
+    def finish(self, features: ForgettingFeatures, mixed: Array) -> Array:
+        """``y [B, T, D]`` by the output matrix."""
+        return by_output_matrix(mixed, self.out)
 
     def _weights(
         self, features: ForgettingFeatures, geometry: Geometry, knobs: Knobs
@@ -166,10 +170,3 @@ class ForgettingAttention(Router):
         mask = geometry.mask.reshape(-1, 1, *geometry.mask.shape[-2:])
         logits = score + per_head(knobs["brake"]) * kept
         return masked_softmax(logits, mask, per_head(knobs["null_sink"]))
-
-    def _read(self, weights: Array, features: ForgettingFeatures) -> Array:
-        batch, _, queries, _ = weights.shape
-        value = features.attention.value
-        mixed = jnp.einsum("bhts,bshk->bthk", weights.astype(value.dtype), value)
-        flat = mixed.reshape(-1, self.width)
-        return (flat @ self.out.astype(flat.dtype)).reshape(batch, queries, self.width)

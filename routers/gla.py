@@ -102,7 +102,7 @@ class GatedLinearAttention(Router):
             1.0,
             0.0,
             math.inf,
-            "scale of the log-decay; at 0 undamped, at inf the diagonal",
+            "scale of the log-decay; at 0 undamped, towards inf the diagonal",
         ),
         "content": Knob(
             1.0,
@@ -156,12 +156,20 @@ class GatedLinearAttention(Router):
         matrix = pair_weights(query, key, log_decay)
         return signed_routing(matrix, key, features.value)
 
-    def mix(
-        self, features: GatedLinearAttentionFeatures, geometry: Geometry, knobs: Knobs
+    def values(self, features: GatedLinearAttentionFeatures) -> Array:
+        """The values ``[B, S, H, K]``."""
+        return features.value
+
+    def combine(
+        self,
+        features: GatedLinearAttentionFeatures,
+        values: Array,
+        geometry: Geometry,
+        knobs: Knobs,
     ) -> Array:
-        """``y [B, T, D]`` by the recurrence."""
+        """Mixed values by the recurrence, float32."""
         query, key, log_decay = self._factors(features, geometry, knobs)
-        return self._read(read_state(query, key, features.value, log_decay), features)
+        return read_state(query, key, values, log_decay)
 
     def explicit(
         self, features: GatedLinearAttentionFeatures, geometry: Geometry, knobs: Knobs
@@ -169,7 +177,7 @@ class GatedLinearAttention(Router):
         """``y [B, T, D]`` through the signed matrix."""
         matrix = pair_weights(*self._factors(features, geometry, knobs))
         value = features.value.astype(jnp.float32)
-        return self._read(jnp.einsum("bhts,bshk->bthk", matrix, value), features)
+        return self.finish(features, jnp.einsum("bhts,bshk->bthk", matrix, value))
 
     def _factors(
         self, features: GatedLinearAttentionFeatures, geometry: Geometry, knobs: Knobs
@@ -186,7 +194,8 @@ class GatedLinearAttention(Router):
         log_decay = selectivity * features.log_decay + (1.0 - selectivity) * frozen
         return query / math.sqrt(width), key, over_heads(knobs["brake"]) * log_decay
 
-    def _read(self, mixed: Array, features: GatedLinearAttentionFeatures) -> Array:
+    def finish(self, features: GatedLinearAttentionFeatures, mixed: Array) -> Array:
+        """``y [B, T, D]``: norm of each head, gate, output matrix."""
         batch, queries = mixed.shape[:2]
         y = normalize_heads(mixed, EPSILON, centered=False)
         y = (y * self.norm_gain[None, None, None]).reshape(batch, queries, self.width)

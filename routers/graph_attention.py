@@ -110,7 +110,10 @@ class GraphAttention(Router):
     }
     knobs: ClassVar[Mapping[str, Knob]] = {
         "brake": Knob(
-            0.0, 0.0, math.inf, "hop penalty; at 0 pure content, at inf the identity"
+            0.0,
+            0.0,
+            math.inf,
+            "hop penalty; at 0 pure content, towards inf the identity",
         ),
         "content": Knob(
             1.0, 0.0, math.inf, "scale of the score; at 0 only the brake is left"
@@ -166,28 +169,31 @@ class GraphAttention(Router):
             value_norms=head_norms(features.value),
         )
 
-    def mix(self, features: GraphFeatures, geometry: Geometry, knobs: Knobs) -> Array:
-        """``y [B, T, D]``, along the edges if they are listed, else by the matrix."""
+    def combine(
+        self, features: GraphFeatures, values: Array, geometry: Geometry, knobs: Knobs
+    ) -> Array:
+        """Mixed values, along the edges if they are listed, else by the matrix."""
+        arguments = (features, values, geometry, knobs)
         if geometry.edges is None:
-            return self._by_matrix(features, geometry, knobs)
+            return self._by_matrix(*arguments)
         # On a TPU the list would take 15 times as long (600 digits, by `onset plan`).
         return jax.lax.platform_dependent(
-            *(features, geometry, knobs), cpu=self._along_edges, default=self._by_matrix
+            *arguments, cpu=self._along_edges, default=self._by_matrix
         )
 
-    def explicit(
-        self, features: GraphFeatures, geometry: Geometry, knobs: Knobs
-    ) -> Array:
-        """``y [B, T, D]`` from the weights that `route` reports."""
-        return self._read(self.route(features, geometry, knobs).weights, features.value)
+    def finish(self, features: GraphFeatures, mixed: Array) -> Array:
+        """``y [B, T, D]``: heads side by side, plus a bias."""
+        flat = mixed.reshape(*mixed.shape[:2], self.width)
+        return flat + self.bias.astype(flat.dtype)[None, None]
 
     def _by_matrix(
-        self, features: GraphFeatures, geometry: Geometry, knobs: Knobs
+        self, features: GraphFeatures, values: Array, geometry: Geometry, knobs: Knobs
     ) -> Array:
-        return self._read(self._weights(features, geometry, knobs), features.value)
+        weights = self._weights(features, geometry, knobs)
+        return jnp.einsum("bhts,bshk->bthk", weights.astype(values.dtype), values)
 
     def _along_edges(
-        self, features: GraphFeatures, geometry: Geometry, knobs: Knobs
+        self, features: GraphFeatures, values: Array, geometry: Geometry, knobs: Knobs
     ) -> Array:
         edges = geometry.edges
         assert edges is not None
@@ -196,7 +202,7 @@ class GraphAttention(Router):
         logits = logits - knobs["brake"] * distance[:, None]
         queries = features.target.shape[1]
         weights = edge_softmax(logits, edges, queries, knobs["null_sink"])
-        return self._join(read_edges(weights, features.value, edges, queries))
+        return read_edges(weights, values, edges, queries)
 
     def _weights(
         self, features: GraphFeatures, geometry: Geometry, knobs: Knobs
@@ -224,11 +230,3 @@ class GraphAttention(Router):
             target[:, edges.target] + source[:, edges.source], slope
         )
         return jnp.einsum("behk,hk->beh", channels, self.score)
-
-    def _read(self, weights: Array, value: Array) -> Array:
-        mixed = jnp.einsum("bhts,bshk->bthk", weights.astype(value.dtype), value)
-        return self._join(mixed)
-
-    def _join(self, heads: Array) -> Array:
-        flat = heads.reshape(*heads.shape[:2], self.width)
-        return flat + self.bias.astype(flat.dtype)[None, None]

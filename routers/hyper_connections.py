@@ -134,9 +134,13 @@ class HyperConnections(Router):
 
     slot: ClassVar[str] = "depth"
     kinds: ClassVar[frozenset[str]] = frozenset({"streams"})
+    rescaled_rows: ClassVar[bool] = True
     knobs: ClassVar[Mapping[str, Knob]] = {
         "brake": Knob(
-            0.0, 0.0, math.inf, "mixing penalty; at 0 pure content, at inf the identity"
+            0.0,
+            0.0,
+            math.inf,
+            "mixing penalty; at 0 pure content, towards inf the identity",
         ),
         "content": Knob(
             1.0, 0.0, math.inf, "scale of the score; at 0 only the brake is left"
@@ -185,14 +189,20 @@ class HyperConnections(Router):
             value_norms=jnp.linalg.norm(value, axis=-1)[:, None],
         )
 
-    def mix(self, features: StreamFeatures, geometry: Geometry, knobs: Knobs) -> Array:
-        """``y [B, n, D]``; a static A is one matrix for all tokens."""
+    def values(self, features: StreamFeatures) -> Array:
+        """The streams as one head, ``[B, n, 1, D]``."""
+        return features.value[:, :, None]
+
+    def combine(
+        self, features: StreamFeatures, values: Array, geometry: Geometry, knobs: Knobs
+    ) -> Array:
+        """``A x`` as ``[B, n, 1, D]``; a static A is one matrix for all tokens."""
         matrix = self.matrix(features, geometry, knobs)[:, 0]
-        value = features.value
+        value = values[:, :, 0]
         matrix = matrix.astype(value.dtype)
         if matrix.shape[0] == 1:
-            return jnp.einsum("ts,bsd->btd", matrix[0], value)
-        return jnp.einsum("bts,bsd->btd", matrix, value)
+            return jnp.einsum("ts,bsd->btd", matrix[0], value)[:, :, None]
+        return jnp.einsum("bts,bsd->btd", matrix, value)[:, :, None]
 
     def explicit(
         self, features: StreamFeatures, geometry: Geometry, knobs: Knobs

@@ -100,7 +100,7 @@ class Retention(Router):
             1.0,
             0.0,
             math.inf,
-            "scale of the log-decay; at 0 undamped, at inf the diagonal",
+            "scale of the log-decay; at 0 undamped, towards inf the diagonal",
         ),
         "content": Knob(
             1.0,
@@ -148,16 +148,23 @@ class Retention(Router):
             self._matrix(features, geometry, knobs), key, features.value
         )
 
-    def mix(
-        self, features: RetentionFeatures, geometry: Geometry, knobs: Knobs
+    def values(self, features: RetentionFeatures) -> Array:
+        """The values ``[B, S, H, K]``."""
+        return features.value
+
+    def combine(
+        self,
+        features: RetentionFeatures,
+        values: Array,
+        geometry: Geometry,
+        knobs: Knobs,
     ) -> Array:
-        """``y [B, T, D]`` by the recurrence."""
+        """Mixed values by the recurrence, float32."""
         require_whole_sequences(geometry)
         query, key = self._factors(features, knobs)
         step = over_heads(knobs["brake"]) * over_heads(log_gammas(self.config.heads))
         log_decay = jnp.broadcast_to(step, (*key.shape[:3], 1))
-        mixed = read_state(query, key, features.value, log_decay, chunk=SCALAR_CHUNK)
-        return self._read(mixed, features)
+        return read_state(query, key, values, log_decay, chunk=SCALAR_CHUNK)
 
     def explicit(
         self, features: RetentionFeatures, geometry: Geometry, knobs: Knobs
@@ -165,7 +172,7 @@ class Retention(Router):
         """``y [B, T, D]`` through the signed matrix."""
         matrix = self._matrix(features, geometry, knobs)
         value = features.value.astype(jnp.float32)
-        return self._read(jnp.einsum("bhts,bshk->bthk", matrix, value), features)
+        return self.finish(features, jnp.einsum("bhts,bshk->bthk", matrix, value))
 
     def _factors(
         self, features: RetentionFeatures, knobs: Knobs
@@ -191,7 +198,8 @@ class Retention(Router):
         score = jnp.einsum("bthk,bshk->bhts", query, key)
         return jnp.tril(score * jnp.exp(rate * steps[None, None]))
 
-    def _read(self, mixed: Array, features: RetentionFeatures) -> Array:
+    def finish(self, features: RetentionFeatures, mixed: Array) -> Array:
+        """``y [B, T, D]``: norm of each head, gate, output matrix."""
         batch, queries = mixed.shape[:2]
         y = normalize_heads(mixed, EPSILON, centered=True)
         y = y.reshape(batch, queries, self.width)

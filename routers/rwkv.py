@@ -161,7 +161,7 @@ class RWKV4(SegmentedRouter):
             1.0,
             0.0,
             math.inf,
-            "scale of the decay; at 0 pure content, at inf {i, i - 1}",
+            "scale of the decay; at 0 pure content, towards inf {i, i - 1}",
         ),
         "content": Knob(
             1.0, 0.0, math.inf, "scale of keys and bonus; at 0 only the decay is left"
@@ -207,11 +207,24 @@ class RWKV4(SegmentedRouter):
         weights, _ = through_matrices(*self._scan_inputs(features, knobs))
         return Routing(weights=weights, value_norms=head_norms(features.value))
 
-    def mix(self, features: RWKV4Features, geometry: Geometry, knobs: Knobs) -> Array:
-        """``y [B, T, D]`` by the recurrence."""
+    def values(self, features: RWKV4Features) -> Array:
+        """The values ``[B, S, H, K]``."""
+        return features.value
+
+    def combine(
+        self, features: RWKV4Features, values: Array, geometry: Geometry, knobs: Knobs
+    ) -> Array:
+        """Mixed values by the recurrence, float32."""
         require_whole_sequences(geometry)
-        means = weighted_means(*self._scan_inputs(features, knobs))
-        return self._read(means, features.receptance)
+        given = features.replace(value=values)
+        return weighted_means(*self._scan_inputs(given, knobs))
+
+    def finish(self, features: RWKV4Features, mixed: Array) -> Array:
+        """``y [B, T, D]``: receptance and output matrix."""
+        batch, queries = mixed.shape[:2]
+        gated = jax.nn.sigmoid(features.receptance.astype(jnp.float32)) * mixed
+        flat = gated.reshape(-1, self.width).astype(self.config.dtype)
+        return (flat @ self.out.astype(flat.dtype)).reshape(batch, queries, self.width)
 
     def lookback(self) -> int:
         """One position, for the token shift."""
@@ -226,7 +239,7 @@ class RWKV4(SegmentedRouter):
     ) -> tuple[Array, PastSums]:
         """``y [B, T, D]`` by the recurrence after a state, and the state at the end."""
         means, state = continued_means(*self._scan_inputs(features, knobs), state)
-        return self._read(means, features.receptance), state
+        return self.finish(features, means), state
 
     def explicit(
         self, features: RWKV4Features, geometry: Geometry, knobs: Knobs
@@ -234,7 +247,7 @@ class RWKV4(SegmentedRouter):
         """``y [B, T, D]`` through the matrix of every channel."""
         require_whole_sequences(geometry)
         _, means = through_matrices(*self._scan_inputs(features, knobs))
-        return self._read(means, features.receptance)
+        return self.finish(features, means)
 
     def _scan_inputs(
         self, features: RWKV4Features, knobs: Knobs
@@ -243,9 +256,3 @@ class RWKV4(SegmentedRouter):
         key = content[None, None] * features.key.astype(jnp.float32)
         decay = jnp.reshape(knobs["brake"], (-1, 1)) * jnp.exp(self.time_decay)
         return key, features.value, content * self.time_first, decay
-
-    def _read(self, means: Array, receptance: Array) -> Array:
-        batch, queries = means.shape[:2]
-        gated = jax.nn.sigmoid(receptance.astype(jnp.float32)) * means
-        flat = gated.reshape(-1, self.width).astype(self.config.dtype)
-        return (flat @ self.out.astype(flat.dtype)).reshape(batch, queries, self.width)

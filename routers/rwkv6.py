@@ -102,7 +102,7 @@ class RWKV6(Router):
             1.0,
             0.0,
             math.inf,
-            "scale of the log-decay; at 0 undamped, at inf only {i, i - 1}",
+            "scale of the log-decay; at 0 undamped, towards inf only {i, i - 1}",
         ),
         "content": Knob(
             1.0,
@@ -159,10 +159,20 @@ class RWKV6(Router):
         matrix = pair_weights(receptance, key, *rest)
         return signed_routing(matrix, key, features.value)
 
-    def mix(self, features: RWKV6Features, geometry: Geometry, knobs: Knobs) -> Array:
-        """``y [B, T, D]`` by the recurrence."""
+    def lookback(self) -> int:
+        """One position, for the token shift."""
+        return int(self.config.token_shift)
+
+    def values(self, features: RWKV6Features) -> Array:
+        """The values ``[B, S, H, K]``."""
+        return features.value
+
+    def combine(
+        self, features: RWKV6Features, values: Array, geometry: Geometry, knobs: Knobs
+    ) -> Array:
+        """Mixed values by the recurrence, float32."""
         receptance, key, *rest = self._factors(features, geometry, knobs)
-        return self._read(read_state(receptance, key, features.value, *rest), features)
+        return read_state(receptance, key, values, *rest)
 
     def explicit(
         self, features: RWKV6Features, geometry: Geometry, knobs: Knobs
@@ -170,7 +180,7 @@ class RWKV6(Router):
         """``y [B, T, D]`` through the signed matrix."""
         matrix = pair_weights(*self._factors(features, geometry, knobs))
         value = features.value.astype(jnp.float32)
-        return self._read(jnp.einsum("bhts,bshk->bthk", matrix, value), features)
+        return self.finish(features, jnp.einsum("bhts,bshk->bthk", matrix, value))
 
     def _factors(
         self, features: RWKV6Features, geometry: Geometry, knobs: Knobs
@@ -188,7 +198,8 @@ class RWKV6(Router):
         log_decay = selectivity * features.log_decay + (1.0 - selectivity) * frozen
         return receptance, key, over_heads(knobs["brake"]) * log_decay, bonus
 
-    def _read(self, mixed: Array, features: RWKV6Features) -> Array:
+    def finish(self, features: RWKV6Features, mixed: Array) -> Array:
+        """``y [B, T, D]``: norm of each head, gate, output matrix."""
         batch, queries = mixed.shape[:2]
         y = normalize_heads(mixed, EPSILON, centered=True)
         y = y * self.norm_gain[None, None] + self.norm_bias[None, None]

@@ -18,6 +18,9 @@ import jax.numpy as jnp
 from routers.base import Array, Geometry, Knobs, Router
 from routers.decay import require_whole_sequences
 
+MIXING = ("values", "combine", "finish", "continue_mix")
+"""Methods that must agree where a sequence is split."""
+
 Step = Callable[[Any, Any, Any], tuple[Any, Array]]
 
 
@@ -110,8 +113,8 @@ class SegmentedRouter(Router):
     """A recurrent router that trains on long sequences one segment after another.
 
     `mix` must give what `continue_mix` gives after `initial_state`. Sequences are split
-    only if the same class defines `mix` and `continue_mix`; a subclass that overrides
-    only one of them trains through its `mix` at every length.
+    only if one class defines all methods of `MIXING` and none overrides `mix`; a
+    subclass that overrides one of them alone trains through its `mix` at every length.
 
     Class attributes:
       segment: Number of positions whose intermediates the backward pass holds at once;
@@ -119,10 +122,6 @@ class SegmentedRouter(Router):
     """
 
     segment: ClassVar[int]
-
-    def lookback(self) -> int:
-        """Number of earlier positions that `project` reads at each position."""
-        raise TypeError(f"{type(self).__name__} does not define lookback")
 
     def initial_state(self, batch: int) -> Any:
         """The state before the first position, a pytree of float arrays."""
@@ -140,7 +139,8 @@ class SegmentedRouter(Router):
         if (
             length <= self.segment
             or self.is_initializing()
-            or not _defined_together(type(self), "mix", "continue_mix")
+            or type(self).mix is not Router.mix
+            or not _defined_together(type(self), *MIXING)
         ):
             return super().forward(x, geometry, knobs)
         require_whole_sequences(geometry)

@@ -177,13 +177,20 @@ class SelectiveSSM(SegmentedRouter):
             value_norms=head_norms(features.value),
         )
 
-    def mix(
-        self, features: SelectiveFeatures, geometry: Geometry, knobs: Knobs
+    def values(self, features: SelectiveFeatures) -> Array:
+        """The input after the convolution, ``[B, S, H, P]``."""
+        return features.value
+
+    def combine(
+        self,
+        features: SelectiveFeatures,
+        values: Array,
+        geometry: Geometry,
+        knobs: Knobs,
     ) -> Array:
-        """``y [B, T, D]`` by the recurrence, memory linear in T."""
+        """``A x`` by the recurrence, float32, memory linear in T."""
         require_whole_sequences(geometry)
-        factors = self.factors(features, knobs)
-        return self._read(selective_scan(factors, features.value), features)
+        return selective_scan(self.factors(features, knobs), values)
 
     def lookback(self) -> int:
         """The window of the convolution without the present position."""
@@ -201,7 +208,7 @@ class SelectiveSSM(SegmentedRouter):
         """``y [B, T, D]`` by the recurrence after a state, and the state at the end."""
         factors = self.factors(features, knobs)
         mixed, state = continued_scan(factors, features.value, state)
-        return self._read(mixed, features), state
+        return self.finish(features, mixed), state
 
     def explicit(
         self, features: SelectiveFeatures, geometry: Geometry, knobs: Knobs
@@ -209,7 +216,7 @@ class SelectiveSSM(SegmentedRouter):
         """``y [B, T, D]`` through the signed matrix of every channel."""
         require_whole_sequences(geometry)
         factors = self.factors(features, knobs)
-        return self._read(selective_product(factors, features.value), features)
+        return self.finish(features, selective_product(factors, features.value))
 
     def factors(self, features: SelectiveFeatures, knobs: Knobs) -> Factors:
         """Delta, B, C and A with the knobs applied."""
@@ -232,7 +239,8 @@ class SelectiveSSM(SegmentedRouter):
             rate=brake * rate,
         )
 
-    def _read(self, mixed: Array, features: SelectiveFeatures) -> Array:
+    def finish(self, features: SelectiveFeatures, mixed: Array) -> Array:
+        """``y [B, T, D]``: skip, gate, output matrix."""
         batch, length = mixed.shape[:2]
         value = features.value.astype(jnp.float32)
         skip = self.skip.reshape(value.shape[2:])

@@ -168,11 +168,23 @@ class SSD(Router):
             value_norms=head_norms(value),
         )
 
-    def mix(self, features: SSDFeatures, geometry: Geometry, knobs: Knobs) -> Array:
-        """``y [B, T, D]`` chunk by chunk, with memory linear in T."""
+    def lookback(self) -> int:
+        """The window of the convolution without the present position."""
+        return self.config.conv - 1
+
+    def values(self, features: SSDFeatures) -> Array:
+        """The input after the convolution, by head: ``[B, S, H, P]``."""
+        value = features.value
+        return value.reshape(*value.shape[:2], self.config.heads, -1)
+
+    def combine(
+        self, features: SSDFeatures, values: Array, geometry: Geometry, knobs: Knobs
+    ) -> Array:
+        """``A x`` chunk by chunk, float32, with memory linear in T."""
         require_whole_sequences(geometry)
-        factors = self.factors(features, knobs)
-        return self._read(ssd_scan(factors, features.value), features)
+        grouped = values.reshape(features.value.shape)
+        mixed = ssd_scan(self.factors(features, knobs), grouped)
+        return mixed.reshape(values.shape)
 
     def explicit(
         self, features: SSDFeatures, geometry: Geometry, knobs: Knobs
@@ -181,7 +193,7 @@ class SSD(Router):
         matrix = self._matrix(features, geometry, knobs)
         value = features.value.astype(jnp.float32)
         mixed = jnp.einsum("bgrts,bsgrp->btgrp", matrix, value)
-        return self._read(mixed, features)
+        return self.finish(features, mixed.reshape(self.values(features).shape))
 
     def _matrix(self, features: SSDFeatures, geometry: Geometry, knobs: Knobs) -> Array:
         require_whole_sequences(geometry)
@@ -215,7 +227,9 @@ class SSD(Router):
             read=factor(features.read, self.frozen_read, 1.0),
         )
 
-    def _read(self, mixed: Array, features: SSDFeatures) -> Array:
+    def finish(self, features: SSDFeatures, mixed: Array) -> Array:
+        """``y [B, T, D]``: skip, gate, norm of each group, output matrix."""
+        mixed = mixed.reshape(features.value.shape)
         batch, length, groups, heads, _ = mixed.shape
         skip = self.skip.reshape(groups, heads, 1)
         y = mixed + skip * features.value.astype(jnp.float32)

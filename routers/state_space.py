@@ -28,7 +28,10 @@ from routers.scaling import by_channel
 
 KNOBS: Mapping[str, Knob] = {
     "brake": Knob(
-        1.0, 0.0, math.inf, "scale of the log-decay; at 0 undamped, at inf the diagonal"
+        1.0,
+        0.0,
+        math.inf,
+        "scale of the log-decay; at 0 undamped, towards inf the diagonal",
     ),
     "content": Knob(
         1.0,

@@ -7,14 +7,13 @@ makes a hub wherever it is shuffled to. A change acts on a router's features aft
 Features hold keys and queries as ``[B, S, ..., K]``. `Router.roles` declares where.
 """
 
-import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from routers.base import Array, Router
+from routers.base import Array, Router, read_role
 
 DEVIATIONS = (1.0, 2.0, 4.0, 8.0)
 """Standard deviations of the i.i.d. logits."""
@@ -61,11 +60,6 @@ def random_routing(key: Array, mask: Array, heads: int, deviation: Array) -> Arr
     logits = deviation * jax.random.normal(key, (heads, *mask.shape))
     weights = jax.nn.softmax(jnp.where(mask[None], logits, -jnp.inf), axis=-1)
     return jnp.where(mask[None], weights, 0.0)
-
-
-def read_role(features: Any, path: str) -> Array:
-    """The field of a router's features at a dotted path."""
-    return functools.reduce(getattr, path.split("."), features)
 
 
 def replace_role(features: Any, path: str, value: Array) -> Any:

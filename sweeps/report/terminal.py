@@ -6,6 +6,7 @@ from typing import Any
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import (
     BarColumn,
     Progress,
@@ -193,7 +194,10 @@ def contract_table(target: str, findings: list[Finding]) -> Table:
         table.add_column(heading, overflow="fold")
     for finding in findings:
         mark = "[green]passed[/]" if finding.passed else "[red]FAILED[/]"
-        table.add_row(finding.check, finding.kind, mark, finding.detail)
+        if finding.unchecked:
+            mark = "[yellow]not checked[/]"
+        found = escape(finding.detail or finding.unchecked)
+        table.add_row(finding.check, finding.kind or "all", mark, found)
     return table
 
 

@@ -25,7 +25,7 @@ class CappedAttention(Router):
 
     kinds: ClassVar = frozenset({"causal"})
     knobs: ClassVar = {
-        "brake": Knob(0.0, 0.0, float("inf"), "penalty per step; inf is the identity"),
+        "brake": Knob(0.0, 0.0, float("inf"), "penalty per step; 0 is no penalty"),
         "content": Knob(1.0, 0.0, float("inf"), "scale of the score; 0 is the brake"),
     }
 
@@ -35,8 +35,8 @@ class CappedAttention(Router):
         self.qkv = self.param("qkv", normal, (3, self.width, self.width))
 
     def project(self, x):
-        """Query, key and value, each [B, S, D]."""
-        return jnp.einsum("bsd,pde->pbse", x, self.qkv)
+        """Query, key and value, each [B, S, D]: position by position."""
+        return jnp.einsum("bsd,pde->pbse", x, self.qkv.astype(x.dtype))
 
     def route(self, features, geometry, knobs):
         """The exact weights, with a head axis: [B, 1, T, S]."""
@@ -47,11 +47,11 @@ class CappedAttention(Router):
         logits = jnp.where(geometry.mask, logits, -jnp.inf)
         return Routing(weights=jax.nn.softmax(logits, axis=-1)[:, None])
 
-    def mix(self, features, geometry, knobs):
-        """The output [B, T, D], as fast as it can be had."""
-        weights = self.route(features, geometry, knobs).weights[:, 0]
-        return jnp.einsum("bts,bsd->btd", weights.astype(features.dtype), features[2])
+    def values(self, features):
+        """What is mixed, with a head axis: [B, S, 1, D]."""
+        return features[2][:, :, None]
 
-    def explicit(self, features, geometry, knobs):
-        """The same output through the matrix: what `mix` is checked against."""
-        return self.mix(features, geometry, knobs)
+    def combine(self, features, values, geometry, knobs):
+        """The weights times the values, [B, T, 1, D]: here through the matrix."""
+        weights = self.route(features, geometry, knobs).weights
+        return jnp.einsum("bhts,bshd->bthd", weights.astype(values.dtype), values)

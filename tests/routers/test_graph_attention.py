@@ -9,7 +9,7 @@ import pytest
 
 from routers.base import Geometry, neutral_knobs
 from routers.contract import examine
-from routers.contract.specimen import ring_geometry
+from routers.contract.geometries import ring_geometry
 from routers.edges import list_edges
 from routers.graph_attention import GraphAttention, GraphAttentionConfig
 from routers.graph_scores import dynamic_scores

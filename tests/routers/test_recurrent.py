@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from routers.base import Geometry, causal_geometry, neutral_knobs
-from routers.contract import examine
+from routers.contract import QUICK, examine
 from routers.gla import GatedLinearAttention, GatedLinearAttentionConfig
 from routers.recurrence import pair_weights, read_state, signed_routing
 from routers.retention import Retention, RetentionConfig
@@ -102,12 +102,11 @@ def shares(matrix: Any) -> Any:
 
 
 # Default settings are examined with all other routers in test_contract.
-@pytest.mark.parametrize(
-    "name", ["rwkv4 unshifted", "retention bare rotary", "gla", "rwkv6"]
-)
+@pytest.mark.parametrize("name", ["rwkv4 unshifted", "retention bare rotary"])
 def test_contract(name: str) -> None:
     kind, config, _ = CASES[name]
-    failed = [f for f in examine(kind(width=WIDTH, config=config)) if not f.passed]
+    findings = examine(kind(width=WIDTH, config=config), checks=QUICK)
+    failed = [f for f in findings if not f.passed]
     assert not failed, failed
 
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from routers.base import Array, Router, causal_geometry, neutral_knobs
-from routers.contract import examine
+from routers.contract import QUICK, examine
 from routers.decay import signed_shares
 from routers.selective_ssm import SelectiveSSM, SelectiveSSMConfig
 from routers.ssd import SSD, SSDConfig
@@ -130,7 +130,8 @@ def reference_output(router: Any, params: Any, x: Array, knobs: Any) -> np.ndarr
 
 @pytest.mark.parametrize("router", CONTRACT, ids=lambda r: type(r).__name__)
 def test_keeps_the_contract(router: Router) -> None:
-    assert [finding for finding in examine(router) if not finding.passed] == []
+    findings = examine(router, checks=QUICK)
+    assert [finding for finding in findings if not finding.passed] == []
 
 
 @pytest.mark.parametrize("router", ROUTERS, ids=lambda r: type(r).__name__)

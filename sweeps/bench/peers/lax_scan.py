@@ -39,7 +39,7 @@ class PlainRWKV4(RWKV4):
         over_time = (jnp.moveaxis(key, 1, 0), jnp.moveaxis(value, 1, 0))
         zero = jnp.zeros(over_time[0].shape[1:], jnp.float32)
         _, means = jax.lax.scan(step, (zero, zero, zero - jnp.inf), over_time)
-        return self._read(jnp.moveaxis(means, 0, 1), features.receptance)
+        return self.finish(features, jnp.moveaxis(means, 0, 1))
 
 
 class PlainSelectiveSSM(SelectiveSSM):
@@ -64,7 +64,7 @@ class PlainSelectiveSSM(SelectiveSSM):
         )
         state = empty_state(factors, features.value)
         _, mixed = jax.lax.scan(step, state, over_time)
-        return self._read(jnp.moveaxis(mixed, 0, 1), features)
+        return self.finish(features, jnp.moveaxis(mixed, 0, 1))
 
 
 PLAIN: dict[type[Router], type[Router]] = {
