@@ -22,6 +22,7 @@ from sweeps.design.experiment import Experiment, build_experiment, router_name
 from sweeps.design.grid import Wave
 from sweeps.design.in_effect import code_in_effect, settings_in_effect
 from sweeps.design.memory import require_room
+from sweeps.engine.contract import require_contract
 from sweeps.engine.cost import Cost, announce, estimate_cost, state_bytes
 from sweeps.engine.diagnose import diagnose
 from sweeps.engine.programs import CompiledSweep, compile_sweep
@@ -137,20 +138,19 @@ def admit(
 ) -> tuple[Request, bool]:
     """Checks every setting and claims the work directory, before anything is computed.
 
-    Returns the request, and whether the directory already holds the complete sweep;
-    the directory is claimed until ``held`` is closed.
+    Returns the request, and whether the directory, claimed until ``held`` is closed,
+    already holds the complete sweep.
     """
     complete = False
     with refused_together():  # a ValueError, too: tracing may refuse sizes
         experiment = build_experiment(config)
+        require_contract(experiment, functools.partial(say, console))
         sizes = config.sweep
         placement = choose_placement(
             sizes.devices, sizes.width, experiment.wave_members, sizes.data
         )
-        code = code_in_effect(experiment.routers)
-        mark = fingerprint(config, experiment.task, code)
-        states = state_bytes(experiment)
-        require_room(config, experiment, states)
+        mark = fingerprint(config, experiment.task, code_in_effect(experiment.routers))
+        require_room(config, experiment, states := state_bytes(experiment))
         if is_first():
             held.enter_context(hold(workdir))
             # Checkpoints of a wave stay until the end, beside the final states.

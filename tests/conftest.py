@@ -38,6 +38,7 @@ def share_compiled(config: pytest.Config) -> None:
     os.environ |= {
         "JAX_ENABLE_COMPILATION_CACHE": "true",
         "JAX_COMPILATION_CACHE_DIR": folder,
+        "XDG_CACHE_HOME": folder,  # where routers that passed are remembered
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
         "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
     }

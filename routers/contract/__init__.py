@@ -61,6 +61,7 @@ CHECKS: Mapping[str, Callable[[Specimen], str | None]] = {
         limits.no_content_no_brake_is_uniform,
         limits.zero_brake_ignores_distance,
         limits.strong_brake_keeps_the_nearest,
+        limits.weights_depend_on_content,
         limits.every_knob_matters,
         limits.neutral_values_do_nothing,
         limits.promised_limits_hold,
@@ -84,6 +85,7 @@ QUICK = (
     "ignores_the_length",
     "ignores_other_rows",
     "no_content_no_brake_is_uniform",
+    "weights_depend_on_content",
     "strong_brake_keeps_the_nearest",
     "every_knob_matters",
 )

@@ -1,12 +1,21 @@
 """Checks of what knobs do: at their ends, at their neutral values, and at all."""
 
+import dataclasses
 import re
 from collections.abc import Iterator
 from typing import Any
 
+import jax
 import numpy as np
 
-from routers.contract.differences import ROWS, WEIGHTS, Y, difference, first
+from routers.contract.differences import (
+    ROWS,
+    WEIGHTS,
+    Y,
+    difference,
+    first,
+    position,
+)
 from routers.contract.specimen import Specimen, settings
 
 STRONG = 1e5
@@ -74,6 +83,33 @@ def every_knob_matters(subject: Specimen) -> str | None:
                     )
 
     return first(judge())
+
+
+def weights_depend_on_content(subject: Specimen) -> str | None:
+    """Every row with a choice has other weights for another input, in every head.
+
+    The content of learned residuals over depth may be parameters alone, so these are
+    changed there too.
+    """
+    knobs, params = subject.knobs(), subject.params
+    learned = subject.router.slot == "depth"
+    others = jax.tree.map(lambda p: 1.5 * p, params) if learned else params
+    rows = [
+        np.asarray(dataclasses.replace(subject, params=p).call(knobs, x=x)[1].weights)
+        for p, x in ((params, subject.x), (others, subject.other_x))
+    ]
+    effect = np.abs(rows[0] - rows[1]).max(axis=(0, 3))
+    choice = np.asarray(subject.geometry.mask).sum(-1) > 1
+    effect = np.where(choice[None], effect, np.inf)
+    head, query = np.unravel_index(np.argmin(effect), effect.shape)
+    least = effect[head, query]
+    if least > LEAST_EFFECT:
+        return None
+    what = "x and all parameters" if learned else "x"
+    return (
+        f"weights at {position((head, query), WEIGHTS[1:3])} changed by {least:.2g} "
+        f"when all of {what} changed; they must depend on the content"
+    )
 
 
 def neutral_values_do_nothing(subject: Specimen) -> str | None:

@@ -13,7 +13,7 @@ from routers.contract.specimen import Specimen
 
 
 def stages_are_local(subject: Specimen) -> str | None:
-    """`project` and `finish` work position by position; only `combine` mixes.
+    """`project`, `values` and `finish` work position by position; `combine` mixes.
 
     What they would mix appears in no routing matrix. `Router.lookback` declares how
     many earlier positions `project` reads.
@@ -38,6 +38,11 @@ def stages_are_local(subject: Specimen) -> str | None:
         features, others = stage("project", x), stage("project", other)
         projected = jax.vmap(lambda p: stage("project", put(x, other, p)))
         values = stage("values", features)
+        moved = jax.vmap(
+            lambda p: stage(
+                "values", jax.tree.map(lambda a, b: put(a, b, p), features, others)
+            )
+        )
         mixed = stage("combine", features, values, geometry, knobs)
         replaced = jax.vmap(
             lambda p: stage(
@@ -48,41 +53,39 @@ def stages_are_local(subject: Specimen) -> str | None:
         )
         places = jnp.arange(sources)
         return (
-            features,
-            projected(places),
-            stage("finish", features, mixed),
-            replaced(places),
+            (features, projected(places)),
+            (values, moved(places)),
+            (stage("finish", features, mixed), replaced(places)),
         )
 
     arguments = (subject.params, subject.x, subject.other_x, subject.geometry)
     found = subject.program("local", probe, *arguments, subject.knobs())
-    features, projected, y, finished = jax.tree.map(np.asarray, found)
-    place, reader = np.arange(sources)[:, None], np.arange(sources)[None]
-    mixing = (reader < place) | (reader > place + back)  # [changed, reader]
+    by_project, by_values, by_finish = found
+    features, projected = by_project
 
     def judge() -> Iterator[str | None]:
-        flat = jax.tree_util.tree_flatten_with_path(features)[0]
-        for (path, leaf), moved in zip(flat, jax.tree.leaves(projected), strict=True):
-            if leaf.ndim < 2 or leaf.shape[1] != sources or leaf.dtype.kind != "f":
-                continue
-            change = np.abs(moved - leaf[None])
-            change = change.max(axis=(1, *range(3, change.ndim)))
-            yield difference(
-                f"project mixes positions (lookback is {back}): change of the feature "
-                f"{jax.tree_util.keystr(path)}",
-                np.where(mixing, change, 0),
-                0,
-                ("changed position", "position"),
-                10 * subject.tolerance,
-            )
+        flat = jax.tree_util.tree_flatten_with_path(by_project[0])[0]
+        for (path, leaf), moved in zip(
+            flat, jax.tree.leaves(by_project[1]), strict=True
+        ):
+            if leaf.ndim >= 2 and leaf.shape[1] == sources and leaf.dtype.kind == "f":
+                what = f"the feature {jax.tree_util.keystr(path)}"
+                stage = f"project mixes positions (lookback is {back})"
+                yield _judge(subject, f"{stage}: change of {what}", leaf, moved, back)
+        yield _judge(subject, "values mixes positions: change of v", *by_values)
         if queries == sources:
-            change = np.abs(finished - y[None]).max(axis=(1, 3))
-            yield difference(
-                "finish mixes positions: change of y",
-                np.where(place == reader, 0, change),
-                0,
-                ("changed position", "position"),
-                10 * subject.tolerance,
-            )
+            yield _judge(subject, "finish mixes positions: change of y", *by_finish)
 
     return first(judge())
+
+
+def _judge(
+    subject: Specimen, label: str, before: Any, moved: Any, back: int = 0
+) -> str | None:
+    """Compares ``[B, S, ...]`` with ``[S, B, S, ...]``, which change one place each."""
+    change = np.abs(np.asarray(moved, float) - np.asarray(before, float)[None])
+    change = change.max(axis=(1, *range(3, change.ndim)))
+    place, reader = np.arange(len(change))[:, None], np.arange(len(change))[None]
+    foreign = (reader < place) | (reader > place + back)
+    axes = ("changed position", "position")
+    return difference(label, change * foreign, 0, axes, 10 * subject.tolerance)

@@ -16,25 +16,35 @@ SPARE_BYTES = 100e6
 
 
 def keep_compiled() -> None:
-    """Turns the cache on, in ``$XDG_CACHE_HOME/onset`` or ``~/.cache/onset``.
+    """Turns the cache on, in `cache_folder`.
 
     If the user has set ``JAX_COMPILATION_CACHE_DIR``, that directory is used instead.
-    If the default directory cannot be written or its disk is almost full, there is no
-    cache, and nothing else changes.
+    If there is no folder, there is no cache, and nothing else changes.
     """
     if jax.config.values["jax_compilation_cache_dir"] is None:
-        try:
-            home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-        except RuntimeError:
-            return  # there is no home directory
-        folder = Path(home) / "onset"
-        with contextlib.suppress(OSError):
-            folder.mkdir(parents=True, exist_ok=True)
-        if not os.access(folder, os.W_OK | os.X_OK):
+        folder = cache_folder()
+        if folder is None:
             return
-        if shutil.disk_usage(folder).free < SPARE_BYTES:
-            return  # JAX would print a warning for every program it cannot write
         jax.config.update("jax_compilation_cache_dir", str(folder))
     # By default, JAX does not keep programs that compile in less than a second.
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+
+
+def cache_folder() -> Path | None:
+    """``$XDG_CACHE_HOME/onset`` or ``~/.cache/onset``, created if missing.
+
+    Returns:
+      The folder; None if it cannot be written or if its disk is almost full.
+    """
+    try:
+        home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    except RuntimeError:
+        return None  # there is no home directory
+    folder = Path(home) / "onset"
+    with contextlib.suppress(OSError):
+        folder.mkdir(parents=True, exist_ok=True)
+    if not os.access(folder, os.W_OK | os.X_OK):
+        return None
+    # On a full disk JAX would print a warning for every program it cannot write.
+    return folder if shutil.disk_usage(folder).free >= SPARE_BYTES else None

@@ -52,8 +52,8 @@ class Family:
 
     Attributes:
       check: Name of the check that must catch each of them.
-      stages: Where they act: ``route``, ``combine``, ``project``, ``finish``, ``norms``
-        or ``knobs``.
+      stages: Where they act: ``route``, ``combine``, ``project``, ``values``,
+        ``finish``, ``norms`` or ``knobs``.
       variants: Functions of a scene (see `Honest.scene`) by name, that return what
         takes the place of the stage's result.
       kind: Geometry kind on which they are examined.
@@ -123,6 +123,10 @@ class Honest(Router):
             key_norms=self.change("norms", norms, features=features),
             value_norms=head_norms(features.value),
         )
+
+    def values(self, features):
+        """The values, right or wrong."""
+        return self.change("values", features.value, features=features)
 
     def combine(self, features, values, geometry, knobs):
         """The weights times the values."""

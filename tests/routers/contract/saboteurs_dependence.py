@@ -13,6 +13,7 @@ from tests.routers.contract.honest import (
     flat,
     length,
     position,
+    row,
     scaled_score,
     shares,
     where,
@@ -118,6 +119,42 @@ family("knobs per head", "knobs_act_per_head", "route combine")(
             "least": jnp.min,
             "reversed": lambda k: k[::-1],
         }.items()
+    }
+)
+
+
+def blind(s, key):
+    """The weights of scores that are keys ``[S]`` of no content, for every query."""
+    like = s.features.key
+    key = jnp.broadcast_to(key[None, :, None, None], like.shape)
+    features = s.features.replace(query=jnp.ones_like(like), key=key)
+    return s.softmax(features=features)
+
+
+def places(s):
+    return jnp.arange(length(s)) + 1.0
+
+
+# 17. The weights do not depend on the content.
+family("content", "weights_depend_on_content", "route combine")(
+    {
+        "uniform": flat,
+        "score of zero": lambda s: blind(s, 0 * places(s)),
+        "constant score": lambda s: blind(s, 0 * places(s) + 2),
+        "score by place": lambda s: blind(s, jnp.sin(1.7 * places(s))),
+        "score by parity": lambda s: blind(s, places(s) % 2),
+        "fixed random score": lambda s: blind(
+            s, jax.random.normal(jax.random.key(0), (length(s),))
+        ),
+        "brake alone": lambda s: s.softmax(content=0 * s.knobs["content"]),
+        "one head blind": lambda s: s.right.at[:, 1].set(blind(s, places(s) % 3)[:, 1]),
+        "one row blind": lambda s: row(s, 5, blind(s, places(s) % 3)),
+        "first half blind": lambda s: jnp.where(
+            position(s)[0] < length(s) // 2, blind(s, places(s) % 3), s.right
+        ),
+        "saturated": lambda s: (
+            jax.nn.one_hot(position(s)[0][:, 0], length(s)) + 0 * s.right
+        ),
     }
 )
 

@@ -206,3 +206,28 @@ family("hidden mixing after", "stages_are_local", "finish")(
         "neighbour's key": lambda s: s.right + jnp.roll(s.features.key, 1, axis=1),
     }
 )
+
+
+def earlier(s, steps=1):
+    """The values of an earlier position, 0 before the first."""
+    return jnp.pad(s.right, ((0, 0), (steps, 0), (0, 0), (0, 0)))[:, :-steps]
+
+
+# 18. The values that are mixed are mixtures themselves.
+family("hidden values", "stages_are_local", "values")(
+    {
+        "with the one before": lambda s: 0.9 * s.right + 0.1 * earlier(s),
+        "the one before": earlier,
+        "two before": lambda s: s.right + 0.01 * earlier(s, 2),
+        "difference": lambda s: s.right - earlier(s),
+        "with the next": lambda s: s.right + 0.1 * jnp.roll(s.right, -1, axis=1),
+        "running sum": lambda s: s.right.cumsum(1),
+        "running maximum": lambda s: jax.lax.cummax(s.right, axis=1),
+        "centred": lambda s: s.right - s.right.mean(1, keepdims=True),
+        "scaled by all": lambda s: (
+            s.right / (1 + jnp.abs(s.right).sum(1, keepdims=True))
+        ),
+        "first added": lambda s: s.right + s.right[:, :1],
+        "last position": lambda s: s.right.at[:, -1].add(s.right[:, 0]),
+    }
+)

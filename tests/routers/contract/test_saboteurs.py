@@ -17,6 +17,8 @@
 | key norms | norms are not those of the keys | `norms_are_those_of_the_features` |
 | hidden mixing | `project` or `finish` mix positions | `stages_are_local` |
 | rows | weights are no shares | `rows_are_shares` |
+| content | the weights do not depend on the content | `weights_depend_on_content` |
+| hidden values | `values` mixes positions | `stages_are_local` |
 | brake | a strong brake leaves mass far away | `strong_brake_keeps_the_nearest` |
 
 `test_declarations` has the kinds that need no variants: types, shapes, names, limits.
