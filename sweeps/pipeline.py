@@ -292,7 +292,7 @@ def decorate(
         shown = routing_examples(trained, results, summary, batch[0])
         (folder := workdir / files.FIGURES).mkdir(exist_ok=True)
         tell = functools.partial(warn, console)
-        return draw_figures(folder, summary, results.per_member(), shown, tell)
+        return draw_figures(folder, summary, results, shown, tell)
 
     if is_first():
         figures = attempt(console, "drawing the figures", draw) or []

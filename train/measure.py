@@ -6,12 +6,17 @@ import jax
 import jax.numpy as jnp
 
 from routers.base import Array, Geometry, Knobs
-from routers.signature import signature
+from routers.signature import COLLAPSE, signature
 from routers.signature.nulls import VARIANTS, variants
+from routers.signature.rank_ratio import why_unmixed
 from train.backbone import Backbone, cross_entropy
+from train.rank_ratios import rank_ratios, router_of
 
 SEQUENCES_AT_ONCE = 8
 """Number of sequences that are measured at once, by `vmap`, which bounds the memory."""
+RANKED = 4
+"""Number of sequences on which the rank ratio is measured. Its singular values cost
+more than all other measures."""
 
 
 def measure(
@@ -34,24 +39,22 @@ def measure(
       geometry: Positions of one sequence or graph.
       inputs: Tokens int32 ``[E, T]`` or features ``[E, T, F]``.
       targets: int32 ``[E, T]``.
-      rank_nulls: Whether to measure the effective rank of the nulls too; it is NaN
+      rank_nulls: Whether to measure the rank ratio of the nulls too; it is NaN
         otherwise.
 
     Returns:
       ``loss/held_out`` and ``accuracy/held_out`` as ``[R, E]``, and every measure of
       `signature` as ``[R, E, L, H]``; R counts `routers.signature.nulls.VARIANTS`, and
-      L counts the uses of routers of the slot.
+      L counts the uses of routers of the slot. The rank ratio is measured on the first
+      `RANKED` sequences and NaN on the others; it is absent where it is not defined.
     """
+    router = router_of(model, slot)
 
-    def on_sequence(
-        knobs: Knobs, ranked: Array, one: Array, target: Array
-    ) -> dict[str, Array]:
+    def on_sequence(knobs: Knobs, one: Array, target: Array) -> dict[str, Array]:
         outputs: Any = model.apply({"params": params}, one[None], geometry, knobs)
         logits, slots = outputs
         on, traces = slots[slot]
-        layers = [
-            signature(trace.routing, trace.output, on, ranked) for trace in traces
-        ]
+        layers = [signature(trace.routing, on) for trace in traces]
         measures = jax.tree.map(lambda *values: jnp.stack(values), *layers)
         return {
             "loss/held_out": cross_entropy(logits, target[None]),
@@ -59,12 +62,35 @@ def measure(
             **measures,
         }
 
+    def ratios(knobs: Knobs, ranked: Array) -> Array:
+        """Rank ratios ``[E, L, H]``, one sequence at a time."""
+
+        def of_sequence(pair: tuple[Array, Array]) -> Array:
+            one, key = pair
+            return rank_ratios(model, slot, params, knobs, geometry, one, key)
+
+        # The same random orders for all members, nulls and steps, which are compared.
+        keys = jax.random.split(jax.random.key(0), RANKED)
+        pairs = (inputs[:RANKED], keys[: len(inputs)])
+        shape = jax.eval_shape(of_sequence, jax.tree.map(lambda x: x[0], pairs)).shape
+        nothing = jnp.full(shape, jnp.nan, jnp.float32)
+        found = jax.lax.map(
+            lambda pair: jax.lax.cond(ranked, of_sequence, lambda _: nothing, pair),
+            pairs,
+        )
+        rest = jnp.full((len(inputs) - len(found), *shape), jnp.nan, jnp.float32)
+        return jnp.concatenate([found, rest])
+
     def of_variant(row: tuple[Knobs, Array]) -> dict[str, Array]:
-        return jax.lax.map(
-            lambda pair: on_sequence(*row, *pair),
+        knobs, ranked = row
+        measures = jax.lax.map(
+            lambda pair: on_sequence(knobs, *pair),
             (inputs, targets),
             batch_size=min(SEQUENCES_AT_ONCE, inputs.shape[0]),
         )
+        if why_unmixed(router) is None:
+            measures[COLLAPSE] = ratios(knobs, ranked)
+        return measures
 
     ranked = jnp.stack([jnp.asarray(name == "") | rank_nulls for name in VARIANTS])
     return jax.lax.map(of_variant, (variants(knobs), ranked))

@@ -6,44 +6,38 @@ map it over batches.
 
 from collections.abc import Mapping
 
-import jax
 import jax.numpy as jnp
 
 from routers.base import Array, Geometry, Routing
-from routers.signature import collapse, concentration, norms
+from routers.signature import concentration, norms
+
+COLLAPSE = "collapse/rank_ratio"
+HUB_KEY = "norms/hub_key_log_ratio"
+VALUE_DRAIN = "norms/hub_value_log_ratio"
+"""Measures that decide the second and the third part of the signature."""
 
 CAUSAL = "causal"
 ORDERED = (CAUSAL, "depth")
 """Geometry kinds with ordered sources. Hubs are sought in the first half of these."""
 
 
-def signature(
-    routing: Routing, output: Array, geometry: Geometry, ranked: Array | bool = True
-) -> dict[str, Array]:
-    """All measures of one layer on one sequence.
+def signature(routing: Routing, geometry: Geometry) -> dict[str, Array]:
+    """The criteria's measures of one routing, except `COLLAPSE`, on one sequence.
+
+    The rank ratio needs what the router mixes, see `routers.signature.rank_ratio`.
 
     Args:
       routing: Routing with a leading batch axis of 1.
-      output: Output of the router ``[1, T, D]``, the routed representation.
       geometry: Geometry of the sequence.
-      ranked: Whether to compute the effective rank, which is NaN otherwise. Its
-        singular values cost more than everything else.
 
     Returns:
-      Measures by slash name, each ``[H]``; those of the whole layer are repeated
-      over heads. Measures of key norms are absent where the router has no keys, and
-      the sink rate where no source comes first.
+      Measures by slash name, each ``[H]``. Measures of key norms are absent where the
+      router has no keys, that of value norms where it has no values, and the sink rate
+      where no source comes first.
     """
     weights = routing.weights[0]
-    measures = concentration_of(weights, geometry)
     hub = concentration.hub(hub_importance(weights, geometry))
-    rank = jax.lax.cond(
-        ranked, collapse.effective_rank, lambda _: jnp.float32(jnp.nan), output[0]
-    )
-    measures["collapse/effective_rank"] = rank + 0 * hub
-    if routing.key_norms is not None:
-        measures |= stratification_of(routing.key_norms[0], hub)
-    return measures
+    return concentration_of(weights, geometry) | norms_of(routing, hub)
 
 
 def hub_importance(weights: Array, geometry: Geometry) -> Array:
@@ -71,12 +65,16 @@ def concentration_of(weights: Array, geometry: Geometry) -> dict[str, Array]:
     return measures
 
 
-def stratification_of(key_norms: Array, hub: Array) -> dict[str, Array]:
-    """The criterion's measures of key norms ``[H, S]``, each ``[H]``."""
-    return {
-        "norms/key_norm_cv": norms.variation(key_norms),
-        "norms/hub_key_log_ratio": norms.hub_log_ratio(key_norms, hub),
-    }
+def norms_of(routing: Routing, hub: Array) -> dict[str, Array]:
+    """Measures of key and value norms, each ``[H]``, given the hub of every head."""
+    measures = {}
+    if routing.key_norms is not None:
+        keys = routing.key_norms[0]
+        measures["norms/key_norm_cv"] = norms.variation(keys)
+        measures[HUB_KEY] = norms.hub_log_ratio(keys, hub)
+    if routing.value_norms is not None:
+        measures[VALUE_DRAIN] = norms.hub_log_ratio(routing.value_norms[0], hub)
+    return measures
 
 
 REDUCE: Mapping[str, str] = {
@@ -84,9 +82,10 @@ REDUCE: Mapping[str, str] = {
     "concentration/excess": "max",
     "concentration/first_source_sinks": "mean",
     "concentration/hhi": "max",
-    "collapse/effective_rank": "min",
+    COLLAPSE: "min",
     "norms/key_norm_cv": "max",
-    "norms/hub_key_log_ratio": "absmax",
+    HUB_KEY: "absmax",
+    VALUE_DRAIN: "min",
 }
 """Reduction of a measure over layers and heads to one number per model.
 
@@ -101,6 +100,9 @@ CONCENTRATION: Mapping[str, tuple[str, float]] = {
 }
 """Criterion for concentration by geometry kind: a measure and its threshold."""
 
-COLLAPSE = "collapse/effective_rank"
-STRATIFICATION = "norms/key_norm_cv"
-"""The measures that represent the other two parts of the signature."""
+RANK_RATIO = 0.8
+"""Threshold below which the rank ratio counts as collapsed."""
+
+STRATIFIED = 1.5
+"""Factor by which the hub's key norm must differ from the median, or its value norm
+lie below it."""

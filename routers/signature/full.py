@@ -21,8 +21,8 @@ from routers.signature import (
     graphs,
     hub_importance,
     norms,
+    norms_of,
     spectrum,
-    stratification_of,
 )
 from routers.signature.reduction import HUB
 
@@ -165,15 +165,11 @@ def _of_hub_position(x: Array, hub: Array, geometry: Geometry) -> dict[str, Arra
 def _of_norms(
     routing: Routing, weights: Array, hub: Array, geometry: Geometry
 ) -> dict[str, Array]:
-    measures: dict[str, Array] = {}
+    measures = norms_of(routing, hub)
     if routing.key_norms is not None:
-        measures |= stratification_of(routing.key_norms[0], hub)
         excess = concentration.excess_of_sources(weights, geometry.mask)
         correlation = norms.rank_correlation(routing.key_norms[0], excess)
         measures["norms/key_mass_correlation"] = correlation
-    if routing.value_norms is not None:
-        ratio = norms.hub_log_ratio(routing.value_norms[0], hub)
-        measures["norms/hub_value_log_ratio"] = ratio
     return measures
 
 

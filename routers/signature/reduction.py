@@ -23,8 +23,6 @@ _LEAST = frozenset(
 _TWO_SIDED = frozenset(
     {
         "sink_minus_diagonal",
-        "hub_key_log_ratio",
-        "hub_value_log_ratio",
         "hub_feature_norm",
         "hub_negative_aware_norm",
         "key_mass_correlation",

@@ -63,17 +63,6 @@ class Results:
         first = np.asarray(self.steps, float)[ever.argmax(0)]
         return np.where(ever.any(0), first, np.nan)
 
-    def per_member(self) -> dict[str, np.ndarray]:
-        """What figures show of each member at the last step, ``[M]`` each."""
-        experiment, final = self.experiment, self.final
-        return {
-            "value": experiment.grid.swept,
-            "concentration": final.model[experiment.criterion.metric][:, 0],
-            "collapsed": self.outcomes[-1],
-            "diverged": ~final.alive,
-            "onset_step": self.onset_steps,
-        }
-
     def outcome_by_unit(self, outcome: np.ndarray | None = None) -> np.ndarray:
         """Final outcomes ``[units, values]``: 1, 0, or NaN for diverged members.
 

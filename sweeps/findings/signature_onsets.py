@@ -1,24 +1,27 @@
 """The three parts of the signature, each with its own criterion and its own onset.
 
-The definitions are ours. All parts use the criterion's quantile and margin:
+The definitions are ours. All parts use the criterion's quantile:
 
 - **concentration** is collapsed where it exceeds the threshold and every null
   (`sweeps.inference.criterion`).
-- **effective rank** is collapsed where it lies below the low quantile (1 - quantile)
-  of every criterion null by the margin, taken relative to that quantile.
-- **key-norm stratification** is collapsed where the variation of key norms (standard
-  deviation over mean, without unit) exceeds the quantile of the untrained null by the
-  margin. The uniform and brake-only nulls only change knobs, and the first layer's
-  keys do not depend on knobs: they would be compared with themselves. This part is not
-  defined for a router without keys.
+- **rank ratio** is collapsed where it lies below its threshold and below the low
+  quantile (1 - quantile) of every criterion null. It is the effective rank of what was
+  mixed relative to that of row-permuted routing (`routers.signature.rank_ratio`), so
+  that uniform routing has the ratio 1.
+- **stratification** is there where the hub's key norm lies a factor away from the
+  median, or its value norm lies that factor below it, and beyond the same quantile of
+  the untrained network. Nulls made by knobs leave the first layer's keys and values as
+  they are: they would be compared with themselves. It is not defined for a router that
+  reports neither norm.
 """
 
 import dataclasses
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
-from routers.signature import COLLAPSE, STRATIFICATION
+from routers.signature import COLLAPSE, HUB_KEY, RANK_RATIO, STRATIFIED, VALUE_DRAIN
 from routers.signature.nulls import UNTRAINED
 from sweeps.findings.results import Results
 from sweeps.inference.agreement import compare_onsets
@@ -27,30 +30,74 @@ from sweeps.inference.onset import estimate_onset
 from sweeps.inference.snapshot import Snapshot
 
 CONCENTRATION = "concentration"
-RANK = "effective_rank"
-KEY_NORMS = "key_norm_cv"
+RANK = "rank_ratio"
+STRATIFICATION = "stratification"
 FACTORS = (1 / 2, 2 / 3, 1, 4 / 3, 5 / 3)
 """Thresholds of the sensitivity table, relative to the criterion's own threshold."""
+OTHER_THRESHOLDS = {RANK: (0.7, RANK_RATIO, 0.9), STRATIFICATION: (1.25, STRATIFIED, 2)}
+"""Thresholds of the sensitivity tables of the other parts."""
 
 
 def part_outcomes(judge: Judge, now: Snapshot) -> dict[str, np.ndarray]:
     """Which members show each part, bool ``[M]``; parts not defined are left out.
 
     Args:
-      judge: Decides by the criterion; its quantile and margin are used for all parts.
+      judge: Decides by the criterion; its quantile is used for all parts.
       now: The measurement to judge.
     """
     outcomes = {CONCENTRATION: judge.collapsed(now)}
-    quantile, margin = judge.criterion.quantile, judge.criterion.margin
     if COLLAPSE in now.model:
-        bar = judge.null_bar(COLLAPSE, now, 1 - quantile)
-        found = now.model[COLLAPSE][:, 0]
-        outcomes[RANK] = (found < bar * (1 - margin)) & now.alive
-    if STRATIFICATION in now.model:
-        bar = judge.null_bar(STRATIFICATION, now, quantile, (UNTRAINED,))
-        found = now.model[STRATIFICATION][:, 0]
-        outcomes[KEY_NORMS] = (found > bar + margin) & now.alive
+        outcomes[RANK] = low_rank(judge, now, RANK_RATIO)
+    if HUB_KEY in now.model or VALUE_DRAIN in now.model:
+        outcomes[STRATIFICATION] = stratified(judge, now, STRATIFIED)
     return outcomes
+
+
+def low_rank(judge: Judge, now: Snapshot, threshold: float) -> np.ndarray:
+    """Which members' rank ratio is below a threshold and every null, bool ``[M]``."""
+    bar = judge.null_bar(COLLAPSE, now, 1 - judge.criterion.quantile)
+    found = now.model[COLLAPSE][:, 0]
+    return (found < np.minimum(bar, threshold)) & now.alive
+
+
+def stratified(judge: Judge, now: Snapshot, factor: float) -> np.ndarray:
+    """Which members' hub differs by a factor in its key or value norm, bool ``[M]``."""
+    quantile, untrained = judge.criterion.quantile, (UNTRAINED,)
+    found = np.zeros(len(now.alive), bool)
+    if HUB_KEY in now.model:
+        two_sided = dataclasses.replace(judge, start=_magnitudes(judge.start))
+        bar = two_sided.null_bar(HUB_KEY, _magnitudes(now), quantile, untrained)
+        found |= np.abs(now.model[HUB_KEY][:, 0]) > np.maximum(bar, np.log(factor))
+    if VALUE_DRAIN in now.model:
+        bar = judge.null_bar(VALUE_DRAIN, now, 1 - quantile, untrained)
+        found |= now.model[VALUE_DRAIN][:, 0] < np.minimum(bar, -np.log(factor))
+    return found & now.alive
+
+
+def _magnitudes(snapshot: Snapshot) -> Snapshot:
+    """The hub's key can be longer or shorter, so its null is two-sided."""
+    spread = {**snapshot.spread, HUB_KEY: np.abs(snapshot.spread[HUB_KEY])}
+    return dataclasses.replace(snapshot, spread=spread)
+
+
+def per_member(results: Results) -> dict[str, np.ndarray]:
+    """What figures show of each member at the last step, ``[M]`` each."""
+    experiment, now = results.experiment, results.final
+    outcomes = part_outcomes(results.judge, now)
+    shown = {
+        "value": experiment.grid.swept,
+        "concentration": now.model[experiment.criterion.metric][:, 0],
+        "collapsed": outcomes[CONCENTRATION],
+        "diverged": ~now.alive,
+        "onset_step": results.onset_steps,
+    }
+    for name in (COLLAPSE, HUB_KEY, VALUE_DRAIN):
+        if name in now.model:
+            shown[name.split("/")[-1]] = now.model[name][:, 0]
+    for name, part in (("low_rank", RANK), ("stratified", STRATIFICATION)):
+        if part in outcomes:
+            shown[name] = outcomes[part]
+    return shown
 
 
 def summarize_parts(results: Results) -> dict[str, Any]:
@@ -71,11 +118,12 @@ def summarize_parts(results: Results) -> dict[str, Any]:
                 onsets[CONCENTRATION], onset, values
             ),
             "agreement": _share(outcomes[name] == outcomes[CONCENTRATION], alive),
+            "sensitivity": _other_sensitivity(results, name),
         }
         for name, onset in onsets.items()
     }
     others = {parts[n]["against_concentration"] for n in parts if n != CONCENTRATION}
-    missing = [name for name in (RANK, KEY_NORMS) if name not in parts]
+    missing = [name for name in (RANK, STRATIFICATION) if name not in parts]
     if not alive.any() or not others:
         verdict = "undecided"
     elif "differ" in others:
@@ -95,16 +143,40 @@ def _share(flags: np.ndarray, chosen: np.ndarray) -> float | None:
 
 def sensitivity(results: Results) -> list[dict[str, Any]]:
     """The onset at other thresholds of concentration, in increasing order."""
-    experiment = results.experiment
-    values = np.asarray(experiment.grid.axis.values)
+    criterion = results.experiment.criterion
+    thresholds = [float(f"{f * criterion.threshold:.3g}") for f in FACTORS]
+    if criterion.metric.endswith("hub_mass"):
+        thresholds = [one for one in thresholds if one < 1]
+
+    def outcome(threshold: float) -> np.ndarray:
+        other = dataclasses.replace(criterion, threshold=threshold)
+        judge = dataclasses.replace(results.judge, criterion=other)
+        return judge.collapsed(results.final)
+
+    return _at_thresholds(results, thresholds, outcome)
+
+
+def _other_sensitivity(results: Results, part: str) -> list[dict[str, Any]]:
+    """The same for another part; empty for concentration, which has `sensitivity`."""
+    judge, now = results.judge, results.final
+    judged = {RANK: low_rank, STRATIFICATION: stratified}.get(part)
+    if judged is None:
+        return []
+    return _at_thresholds(
+        results, OTHER_THRESHOLDS[part], lambda one: judged(judge, now, one)
+    )
+
+
+def _at_thresholds(
+    results: Results,
+    thresholds: Sequence[float],
+    outcome_at: Callable[[float], np.ndarray],
+) -> list[dict[str, Any]]:
+    grid = results.experiment.grid
+    values = np.asarray(grid.axis.values)
     entries = []
-    for factor in FACTORS:
-        threshold = float(f"{factor * experiment.criterion.threshold:.3g}")
-        if experiment.criterion.metric.endswith("hub_mass") and threshold >= 1:
-            continue
-        criterion = dataclasses.replace(experiment.criterion, threshold=threshold)
-        judge = dataclasses.replace(results.judge, criterion=criterion)
-        outcome = judge.collapsed(results.final)
+    for threshold in thresholds:
+        outcome = outcome_at(threshold)
         onset = estimate_onset(values, results.outcome_by_unit(outcome))
         entries.append(
             {
@@ -113,7 +185,7 @@ def sensitivity(results: Results) -> list[dict[str, Any]]:
                 "low": onset.low,
                 "high": onset.high,
                 "censored": onset.censored,
-                "collapsed": _counts(outcome, experiment.grid.value, len(values)),
+                "collapsed": _counts(outcome, grid.value, len(values)),
             }
         )
     return entries

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from routers.signature import COLLAPSE, STRATIFICATION
+from routers.signature import COLLAPSE, HUB_KEY, VALUE_DRAIN
 from sweeps.findings.post_hoc import summarize_post_hoc
 from sweeps.findings.results import Results, quartiles
 from sweeps.findings.signature_onsets import sensitivity, summarize_parts
@@ -21,7 +21,7 @@ from sweeps.inference.criterion import NULLS
 from sweeps.inference.onset import estimate_onset, fraction_interval
 from sweeps.inference.snapshot import ACCURACY, LOSS
 
-SCHEMA = 2
+SCHEMA = 3
 
 
 def summarize_sweep(results: Results, router: str) -> dict[str, Any]:
@@ -68,7 +68,7 @@ def _point(results: Results, layers: np.ndarray, index: int) -> dict[str, Any]:
             **quartiles(now.model[name][alive, 0]),
             "nulls": _nulls(results, name, alive),
         }
-        for name in (COLLAPSE, STRATIFICATION)
+        for name in (COLLAPSE, HUB_KEY, VALUE_DRAIN)
         if name in now.model
     }
     return {

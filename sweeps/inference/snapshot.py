@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from routers.signature import REDUCE
+from sweeps.inference.diagnosis import mean
 
 LOSS = "loss/held_out"
 ACCURACY = "accuracy/held_out"
@@ -70,7 +71,7 @@ def summarize(
             model[name], spread[name] = values.mean(-1), values
             continue
         extreme = _EXTREMES[REDUCE[name]]
-        layers[name] = values.mean(2)
+        layers[name] = mean(values)  # the rank ratio is taken on some sequences
         model[name] = extreme(layers[name], (-2, -1))
         spread[name] = extreme(values, (-2, -1))
     return Snapshot(step, layers, model, spread, train_loss, diverged)

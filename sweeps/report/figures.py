@@ -1,5 +1,6 @@
 """PNG figures of one sweep, drawn from ``onset.json`` and the results."""
 
+import textwrap
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -12,14 +13,26 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.ticker import FuncFormatter, NullFormatter
 
-from sweeps.report.knob_axis import KnobScale
-from sweeps.report.maps import map_layers, map_steps
-from sweeps.report.sentences import format_interval
+from routers.signature import RANK_RATIO, STRATIFIED
+from sweeps.findings.results import Results
+from sweeps.findings.signature_onsets import per_member
+from sweeps.report.knob_axis import (
+    COLLAPSED,
+    DIVERGED,
+    FREE,
+    INK,
+    KnobScale,
+    jitter,
+    legend_above,
+    number,
+    shade_onset,
+)
+from sweeps.report.maps import map_layers, map_routing, map_steps, onset_steps
+from sweeps.report.sentences import PART_NAMES, parts_coincide, title
 from sweeps.storage.files import replacing
 
-INK = "#222222"
-COLLAPSED, FREE, DIVERGED = "#c1432e", "#2b6a99", "#999999"
 NULL_STYLE: Any = {
     "uniform": ("#7a7a7a", ":", "null: uniform"),
     "brake_only": ("#3f8f5b", "--", "null: brake only"),
@@ -42,7 +55,7 @@ STYLE: Any = {
 def draw_figures(
     folder: Path,
     summary: dict[str, Any],
-    members: dict[str, np.ndarray],
+    results: Results,
     examples: list[tuple[str, np.ndarray]],
     warn: Callable[[str], None] = warnings.warn,
 ) -> list[Path]:
@@ -51,8 +64,7 @@ def draw_figures(
     Args:
       folder: Existing folder to write to.
       summary: Content of ``onset.json``.
-      members: Arrays ``[M]`` with the ``value``, ``concentration``, ``collapsed``,
-        ``diverged`` and ``onset_step`` of every member.
+      results: Results of the sweep, for what every member shows.
       examples: Title and routing matrix ``[T, S]`` for each side of the onset.
       warn: Called with one line about every figure that cannot be drawn.
 
@@ -60,13 +72,14 @@ def draw_figures(
       Paths of the files that were written, in reading order.
     """
     values = np.asarray([point["value"] for point in summary["curve"]])
-    scale = KnobScale(values)
+    scale, members = KnobScale(values), per_member(results)
     drawings = {
         "onset": lambda: _onset(summary, members, scale),
-        "onset_step": lambda: _onset_step(summary, members, scale),
+        "parts": lambda: _parts(summary, members, scale),
+        "onset_step": lambda: onset_steps(summary, members, scale),
         "map_steps": lambda: map_steps(summary),
         "map_layers": lambda: map_layers(summary),
-        "routing": lambda: _routing(examples),
+        "routing": lambda: map_routing(examples),
     }
     paths = []
     with plt.rc_context():
@@ -94,51 +107,17 @@ def _write(path: Path, draw: Callable[[], Any]) -> None:
         plt.close("all")
 
 
-def _legend_above(axes: Axes, columns: int) -> None:
-    """Puts the legend above the axes, where it cannot cover a point."""
-    axes.legend(
-        loc="lower left",
-        bbox_to_anchor=(-0.02, 1.0),
-        ncols=columns,
-        columnspacing=1.2,
-        handletextpad=0.5,
-        borderaxespad=0.3,
-    )
-
-
-def _shade_onset(axes: Axes, onset: dict[str, Any], scale: KnobScale) -> None:
-    """Marks the critical value and its interval; an open end extends to the edge."""
-    if onset["estimate"] is None:
-        return
-    low, high = axes.get_xlim()
-    left = low if onset["low"] is None else float(scale(onset["low"]))
-    right = high if onset["high"] is None else float(scale(onset["high"]))
-    if onset["units"] > 1:
-        axes.axvspan(left, right, color="#f2e3c6", zorder=0, lw=0)
-    axes.axvline(float(scale(onset["estimate"])), color="#a8741a", lw=1.2, zorder=1)
-
-
-def _jitter(members: dict[str, np.ndarray], scale: KnobScale) -> np.ndarray:
-    """Positions that put seeds side by side around their value, always in one order."""
-    position = scale(members["value"])
-    for value in np.unique(members["value"]):
-        same = members["value"] == value
-        room = scale.room(float(value))
-        position[same] += np.linspace(-0.22, 0.22, same.sum()) * room
-    return position
-
-
 def _onset(summary: dict[str, Any], members: dict[str, Any], scale: KnobScale) -> Any:
     figure, (top, middle, bottom) = plt.subplots(
         3, 1, figsize=(5.2, 6.6), sharex=True, height_ratios=(3, 2, 1.4)
     )
     for axes in (top, middle, bottom):
         scale.dress(axes, summary["knob"] if axes is bottom else "")
-        _shade_onset(axes, summary["onset"], scale)
+        shade_onset(axes, summary["onset"], scale)
     _concentration(top, summary, members, scale)
     _fraction(middle, summary["curve"], scale)
     _loss(bottom, summary["curve"], scale)
-    figure.suptitle(_title(summary), x=0.02, ha="left", fontsize=9)
+    figure.suptitle(title(summary), x=0.02, ha="left", fontsize=9)
     figure.align_ylabels()
     return figure
 
@@ -157,30 +136,127 @@ def _concentration(
     axes.axhline(threshold, color=INK, lw=0.7)
     right = axes.get_xlim()[1]
     axes.text(right, threshold, f" {threshold:g}", va="center", fontsize=7.5)
-    position = _jitter(members, scale)
-    kinds = (
-        ("collapsed", members["collapsed"], COLLAPSED, "o"),
-        ("not collapsed", ~members["collapsed"] & ~members["diverged"], FREE, "o"),
-        ("diverged", members["diverged"], DIVERGED, "x"),
-    )
-    for label, chosen, color, marker in kinds:
-        if chosen.any():
-            axes.plot(
-                position[chosen],
-                members["concentration"][chosen],
-                marker,
-                ms=3.6,
-                mew=0.9,
-                color=color,
-                label=f"one seed, {label}",
-            )
+    _draw_seeds(axes, members, scale, "concentration", members["collapsed"])
     name = criterion["metric"].split("/")[-1]
     if name == "hub_mass":
         axes.set_ylim(-0.02, 1.02)
     else:
         axes.set_ylim(0, None)
     axes.set_ylabel(name.replace("_", " "))
-    _legend_above(axes, columns=2)
+    legend_above(axes, columns=2)
+
+
+def _draw_seeds(
+    axes: Axes,
+    members: dict[str, Any],
+    scale: KnobScale,
+    name: str,
+    collapsed: np.ndarray,
+    marker: str = "o",
+    what: str = "one seed",
+) -> None:
+    """Draws one measure of every seed, coloured by whether it is collapsed."""
+    position, lost = jitter(members, scale), members["diverged"]
+    for label, chosen, color, shape in (
+        ("collapsed", collapsed, COLLAPSED, marker),
+        ("not collapsed", ~collapsed & ~lost, FREE, marker),
+        ("diverged", lost, DIVERGED, "x"),
+    ):
+        if chosen.any():
+            axes.plot(
+                position[chosen],
+                members[name][chosen],
+                shape,
+                ms=3.6,
+                mew=0.9,
+                color=color,
+                label=f"{what}, {label}",
+            )
+
+
+def _parts(summary: dict[str, Any], members: dict[str, Any], scale: KnobScale) -> Any:
+    """Draws the three parts of the signature, each with its own onset and nulls."""
+    figure, panels = plt.subplots(3, 1, figsize=(5.2, 8.2), sharex=True)
+    drawn = {
+        "concentration": lambda axes: _concentration(axes, summary, members, scale),
+        "rank_ratio": lambda axes: _rank_ratio(axes, summary, members, scale),
+        "stratification": lambda axes: _hub_norms(axes, summary, members, scale),
+    }
+    for axes, (name, draw) in zip(panels, drawn.items(), strict=True):
+        scale.dress(axes, summary["knob"] if axes is panels[-1] else "")
+        if name in summary["parts"]:
+            shade_onset(axes, summary["parts"][name]["onset"], scale)
+            draw(axes)
+        else:
+            axes.set_ylabel(PART_NAMES[name])
+            axes.text(0.5, 0.5, "not defined", transform=axes.transAxes, ha="center")
+    said = textwrap.fill(parts_coincide(summary), 78)
+    figure.suptitle(f"{summary['router']}. {said}", x=0.02, ha="left", fontsize=8)
+    figure.align_ylabels()
+    figure.tight_layout(rect=(0, 0, 1, 0.99))
+    return figure
+
+
+def _draw_null(
+    axes: Axes,
+    summary: dict[str, Any],
+    scale: KnobScale,
+    name: str,
+    null: str,
+    side: str,
+    change: Callable[[Any], Any] = np.asarray,
+) -> None:
+    """Draws one null's quantile of one measure against the knob."""
+    curve, level = summary["curve"], summary["criterion"]["quantile"]
+    color, line, label = NULL_STYLE[null]
+    found = [
+        number(point.get(name, {}).get("nulls", {}).get(null, {}).get(side))
+        for point in curve
+    ]
+    level = level if side == "high" else 1 - level
+    axes.plot(
+        scale([point["value"] for point in curve]),
+        change(np.asarray(found)),
+        line,
+        color=color,
+        lw=1.1,
+        label=f"{label}, {level:.3g} quantile",
+    )
+
+
+def _rank_ratio(
+    axes: Axes, summary: dict[str, Any], members: dict[str, Any], scale: KnobScale
+) -> None:
+    for null in NULL_STYLE:
+        _draw_null(axes, summary, scale, "rank_ratio", null, "low")
+    axes.axhline(RANK_RATIO, color=INK, lw=0.7)
+    axes.text(axes.get_xlim()[1], RANK_RATIO, f" {RANK_RATIO:g}", va="center")
+    _draw_seeds(axes, members, scale, "rank_ratio", members["low_rank"])
+    axes.set_ylabel("rank ratio")
+    axes.set_ylim(0, None)
+    legend_above(axes, columns=2)
+
+
+def _hub_norms(
+    axes: Axes, summary: dict[str, Any], members: dict[str, Any], scale: KnobScale
+) -> None:
+    """Draws norms of the hub's key and value relative to the median."""
+    axes.set_yscale("log")
+    for one, marker in (("key", "o"), ("value", "v")):
+        name = f"hub_{one}_log_ratio"
+        if name not in members:
+            continue
+        side = "high" if one == "key" else "low"
+        _draw_null(axes, summary, scale, name, "untrained", side, np.exp)
+        shown = members | {name: np.exp(members[name])}
+        flagged = members["stratified"]
+        _draw_seeds(axes, shown, scale, name, flagged, marker, f"hub's {one}")
+    for threshold in (STRATIFIED, 1 / STRATIFIED):
+        axes.axhline(threshold, color=INK, lw=0.7)
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:.3g}"))
+    axes.yaxis.set_minor_formatter(NullFormatter())
+    axes.set_ylabel("norm of the hub / median")
+    legend_above(axes, columns=2)
 
 
 def _fraction(axes: Axes, curve: list[dict[str, Any]], scale: KnobScale) -> None:
@@ -204,76 +280,9 @@ def _loss(axes: Axes, curve: list[dict[str, Any]], scale: KnobScale) -> None:
     """Draws the held-out loss: median and quartiles over seeds."""
     x = scale([point["value"] for point in curve])
     low, median, high = (
-        [_number(point["loss"][key]) for point in curve]
+        [number(point["loss"][key]) for point in curve]
         for key in ("low", "median", "high")
     )
     axes.vlines(x, low, high, color=FREE, lw=1, alpha=0.55)
     axes.plot(x, median, "o", ms=3.5, color=FREE)
     axes.set_ylabel("held-out loss\n(nats, quartiles)")
-
-
-def _number(value: float | None) -> float:
-    return np.nan if value is None else value
-
-
-def _title(summary: dict[str, Any]) -> str:
-    onset, knob = summary["onset"], summary["knob"]
-    if onset["estimate"] is None:
-        where = {
-            "all": "at least half collapsed at every value tried",
-            "none": "at most half collapsed at every value tried",
-            None: "no estimate",
-        }[onset["censored"]]
-        return f"{summary['router']}: {where}"
-    known = f"95 % {format_interval(onset['low'], onset['high'])}"
-    known = known if onset["units"] > 1 else "one seed, no interval"
-    return f"{summary['router']}: critical {knob} {onset['estimate']:.3g}, {known}"
-
-
-def _onset_step(
-    summary: dict[str, Any], members: dict[str, Any], scale: KnobScale
-) -> Any:
-    figure, axes = plt.subplots(figsize=(5.2, 3.0))
-    scale.dress(axes, summary["knob"])
-    end = summary["steps"]
-    step = members["onset_step"]
-    never = np.isnan(step)
-    position = _jitter(members, scale)
-    axes.plot(
-        position[~never], step[~never], "o", ms=3.6, color=COLLAPSED, label="one seed"
-    )
-    if never.any():
-        axes.plot(
-            position[never],
-            np.full(never.sum(), end * 1.06),
-            "^",
-            ms=3.6,
-            mfc="none",
-            color=FREE,
-            label="not collapsed by the end",
-        )
-    medians = [_number(p["onset_step"]["median"]) for p in summary["curve"]]
-    axes.plot(scale([p["value"] for p in summary["curve"]]), medians, "_", ms=18,
-              mew=1.6, color=INK, label="median, if reached")  # fmt: skip
-    axes.axhline(end, color=INK, lw=0.7)
-    axes.set_ylim(0, end * 1.12)
-    axes.set_ylabel("onset step\n(first measured step with collapse)")
-    _legend_above(axes, columns=3)
-    title = f"{summary['router']}: onset in training"
-    figure.suptitle(title, x=0.02, y=1.04, ha="left", fontsize=9)
-    return figure
-
-
-def _routing(examples: list[tuple[str, np.ndarray]]) -> Any:
-    figure, panels = plt.subplots(
-        1, len(examples), figsize=(3.1 * len(examples) + 0.6, 3.2), squeeze=False
-    )
-    for axes, (title, matrix) in zip(panels[0], examples, strict=True):
-        image = axes.imshow(
-            matrix, cmap="Blues", vmin=0, vmax=1, interpolation="nearest"
-        )
-        axes.set_title(title)
-        axes.set_xlabel("source")
-    panels[0][0].set_ylabel("query")
-    figure.colorbar(image, ax=list(panels[0]), label="routing weight", shrink=0.8)
-    return figure

@@ -6,6 +6,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
+INK = "#222222"
+COLLAPSED, FREE, DIVERGED = "#c1432e", "#2b6a99", "#999999"
+
 
 class KnobScale:
     """Places values of a knob on a log axis, with 0 set apart on the left."""
@@ -50,3 +53,42 @@ class KnobScale:
 
     def _name(self, position: float, _: Any) -> str:
         return "0" if np.isclose(position, self._zero) else f"{10**position:.3g}"
+
+
+def legend_above(axes: Axes, columns: int) -> None:
+    """Puts the legend above the axes, where it cannot cover a point."""
+    axes.legend(
+        loc="lower left",
+        bbox_to_anchor=(-0.02, 1.0),
+        ncols=columns,
+        columnspacing=1.2,
+        handletextpad=0.5,
+        borderaxespad=0.3,
+    )
+
+
+def shade_onset(axes: Axes, onset: dict[str, Any], scale: KnobScale) -> None:
+    """Marks the critical value and its interval; an open end extends to the edge."""
+    if onset["estimate"] is None:
+        return
+    low, high = axes.get_xlim()
+    left = low if onset["low"] is None else float(scale(onset["low"]))
+    right = high if onset["high"] is None else float(scale(onset["high"]))
+    if onset["units"] > 1:
+        axes.axvspan(left, right, color="#f2e3c6", zorder=0, lw=0)
+    axes.axvline(float(scale(onset["estimate"])), color="#a8741a", lw=1.2, zorder=1)
+
+
+def jitter(members: dict[str, np.ndarray], scale: KnobScale) -> np.ndarray:
+    """Positions that put seeds side by side around their value, always in one order."""
+    position = scale(members["value"])
+    for value in np.unique(members["value"]):
+        same = members["value"] == value
+        room = scale.room(float(value))
+        position[same] += np.linspace(-0.22, 0.22, same.sum()) * room
+    return position
+
+
+def number(value: float | None) -> float:
+    """A number for a plot, NaN where there is none."""
+    return np.nan if value is None else value

@@ -1,4 +1,4 @@
-"""Maps of collapse over knob values and training steps, and over values and layers."""
+"""Collapse over knob values and training steps, over values and layers; routing."""
 
 from typing import Any
 
@@ -7,7 +7,16 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-INK = "#222222"
+from sweeps.report.knob_axis import (
+    COLLAPSED,
+    FREE,
+    INK,
+    KnobScale,
+    jitter,
+    legend_above,
+    number,
+)
+
 SHADES = "OrRd"
 
 
@@ -111,3 +120,60 @@ def _mark_onset(axes: Axes, summary: dict[str, Any]) -> None:
     rows = np.flatnonzero(values > 0)
     place = np.interp(np.log(estimate), np.log(values[rows]), rows)
     axes.axhline(float(place), color=INK, lw=1.0, ls="--")
+
+
+def onset_steps(
+    summary: dict[str, Any], members: dict[str, Any], scale: KnobScale
+) -> Figure:
+    """Draws the first measured step with collapse of every seed.
+
+    Args:
+      summary: Content of ``onset.json``.
+      members: From `sweeps.findings.signature_onsets.per_member`.
+      scale: The axis of knob values.
+    """
+    figure, axes = plt.subplots(figsize=(5.2, 3.0))
+    scale.dress(axes, summary["knob"])
+    end = summary["steps"]
+    step = members["onset_step"]
+    never = np.isnan(step)
+    position = jitter(members, scale)
+    axes.plot(
+        position[~never], step[~never], "o", ms=3.6, color=COLLAPSED, label="one seed"
+    )
+    if never.any():
+        axes.plot(
+            position[never],
+            np.full(never.sum(), end * 1.06),
+            "^",
+            ms=3.6,
+            mfc="none",
+            color=FREE,
+            label="not collapsed by the end",
+        )
+    medians = [number(p["onset_step"]["median"]) for p in summary["curve"]]
+    axes.plot(scale([p["value"] for p in summary["curve"]]), medians, "_", ms=18,
+              mew=1.6, color=INK, label="median, if reached")  # fmt: skip
+    axes.axhline(end, color=INK, lw=0.7)
+    axes.set_ylim(0, end * 1.12)
+    axes.set_ylabel("onset step\n(first measured step with collapse)")
+    legend_above(axes, columns=3)
+    title = f"{summary['router']}: onset in training"
+    figure.suptitle(title, x=0.02, y=1.04, ha="left", fontsize=9)
+    return figure
+
+
+def map_routing(examples: list[tuple[str, np.ndarray]]) -> Figure:
+    """Draws routing matrices ``[T, S]`` with their titles, side by side."""
+    figure, panels = plt.subplots(
+        1, len(examples), figsize=(3.1 * len(examples) + 0.6, 3.2), squeeze=False
+    )
+    for axes, (title, matrix) in zip(panels[0], examples, strict=True):
+        image = axes.imshow(
+            matrix, cmap="Blues", vmin=0, vmax=1, interpolation="nearest"
+        )
+        axes.set_title(title)
+        axes.set_xlabel("source")
+    panels[0][0].set_ylabel("query")
+    figure.colorbar(image, ax=list(panels[0]), label="routing weight", shrink=0.8)
+    return figure

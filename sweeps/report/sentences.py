@@ -7,8 +7,8 @@ from sweeps.inference.criterion import NULLS, UNTRAINED
 
 PART_NAMES = {
     "concentration": "concentration",
-    "effective_rank": "effective rank",
-    "key_norm_cv": "key norms",
+    "rank_ratio": "rank ratio",
+    "stratification": "stratification",
 }
 NULL_NAMES = {
     "uniform": "uniform routing",
@@ -51,6 +51,21 @@ def format_onset(onset: dict[str, Any]) -> str:
     share = {"all": "at least half", "none": "at most half"}[onset["censored"]]
     doubt = " (undecided at some values)" if onset["undecided"] else ""
     return f"{share} collapsed throughout{doubt}"
+
+
+def title(summary: dict[str, Any]) -> str:
+    """The critical value in a few words, for the head of a figure."""
+    onset, knob = summary["onset"], summary["knob"]
+    if onset["estimate"] is None:
+        where = {
+            "all": "at least half collapsed at every value tried",
+            "none": "at most half collapsed at every value tried",
+            None: "no estimate",
+        }[onset["censored"]]
+        return f"{summary['router']}: {where}"
+    known = f"95 % {format_interval(onset['low'], onset['high'])}"
+    known = known if onset["units"] > 1 else "one seed, no interval"
+    return f"{summary['router']}: critical {knob} {onset['estimate']:.3g}, {known}"
 
 
 def _seeds(count: int) -> str:
@@ -155,33 +170,36 @@ def _refinement(summary: dict[str, Any]) -> list[str]:
 
 
 def _other_parts(summary: dict[str, Any]) -> list[str]:
-    """Effective rank and key norms at the most collapsed value, against their nulls.
+    """The measures of the other parts at the most collapsed value, against their nulls.
 
-    Nulls made by knobs leave the keys of the first layer unchanged, so the untrained
-    network is the only null for key norms.
+    Nulls made by knobs leave the keys and values of the first layer unchanged, so the
+    untrained network is the only null for norms.
     """
     point = max(summary["curve"], key=lambda p: (p["collapsed"], -p["value"]))
     quantile = summary["criterion"]["quantile"]
     parts = (
-        ("effective_rank", "effective rank of the routed output", "low", NULLS),
-        ("key_norm_cv", "relative variation of key norms", "high", (UNTRAINED,)),
+        ("rank_ratio", "rank ratio", NULLS),
+        ("hub_key_log_ratio", "logarithm of the hub's key norm over the median", None),
+        ("hub_value_log_ratio", "logarithm of its value norm over the median", None),
     )
     sentences = []
-    for name, label, side, nulls in parts:
+    for name, label, nulls in parts:
         part = point.get(name)
         if not part or part["median"] is None:
             continue
-        bounds = {null: part["nulls"][null][side] for null in nulls}
-        nearest = (min if side == "low" else max)(bounds, key=lambda n: bounds[n])
+        # A hub's key may be longer or shorter than the others.
+        low = name != "hub_key_log_ratio" or part["median"] < 0
+        side, level = ("low", 1 - quantile) if low else ("high", quantile)
+        bounds = {null: part["nulls"][null][side] for null in nulls or (UNTRAINED,)}
+        nearest = (min if low else max)(bounds, key=lambda n: bounds[n])
         bound = bounds[nearest]
-        beyond = part["median"] < bound if side == "low" else part["median"] > bound
-        direction = "below" if side == "low" else "above"
-        level = 1 - quantile if side == "low" else quantile
+        beyond = part["median"] < bound if low else part["median"] > bound
         sentences.append(
             f"At {summary['knob']} = {point['value']:g}, the {label} is "
             f"{part['median']:.3g} (quartiles {part['low']:.3g} to "
-            f"{part['high']:.3g}), which is {'' if beyond else 'not '}{direction} the "
-            f"{level:.3g} quantile of {NULL_NAMES[nearest]} ({bound:.3g})."
+            f"{part['high']:.3g}), which is {'' if beyond else 'not '}"
+            f"{'below' if low else 'above'} the {level:.3g} quantile of "
+            f"{NULL_NAMES[nearest]} ({bound:.3g})."
         )
     return sentences
 

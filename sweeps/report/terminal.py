@@ -1,6 +1,7 @@
 """What the terminal shows: progress during a sweep, findings after it, checks."""
 
 import io
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -136,8 +137,8 @@ def _headings(summary: dict[str, Any]) -> tuple[str, ...]:
         "95 %\nCI",
         f"{_measure(summary['criterion'])}\n(quartiles)",
         "max\nnull",
-        "eff.\nrank",
-        "key\nnorm\nCV",
+        "rank\nratio",
+        "hub key,\nvalue",
         "loss,\nnats",
         "onset\nstep",
     )
@@ -153,9 +154,10 @@ def _caption(criterion: dict[str, Any]) -> str:
         "Seeds that diverged are excluded (marked by !); from the fourth column on, "
         "numbers are medians over seeds. 95 % CI: exact interval of the collapsed "
         f"fraction, in percent. max null: largest {criterion['quantile']:g} quantile "
-        f"of {_measure(criterion)} among the criterion nulls. eff. rank: effective "
-        "rank of the routed output. key norm CV: standard deviation over mean of key "
-        "norms. loss: held-out loss. onset step: first measured step with collapse."
+        f"of {_measure(criterion)} among the criterion nulls. rank ratio: effective "
+        "rank of what was mixed, relative to row-permuted routing. hub key, value: "
+        "norms of the hub's key and value divided by the medians of all sources. loss: "
+        "held-out loss. onset step: first measured step with collapse."
     )
 
 
@@ -170,11 +172,19 @@ def _cells(point: dict[str, Any]) -> list[str]:
         f"{100 * fraction['low']:.0f}–{100 * fraction['high']:.0f}",
         f"{_show(hub['median'])} ({_show(hub['low'])}–{_show(hub['high'])})",
         _show(max(nulls) if nulls else None),
-        _show(point.get("effective_rank", {}).get("median"), 1),
-        _show(point.get("key_norm_cv", {}).get("median")),
+        _show(point.get("rank_ratio", {}).get("median")),
+        ", ".join(
+            _factor(point.get(f"hub_{one}_log_ratio")) for one in ("key", "value")
+        ),
         _show(point["loss"]["median"], 3),
         _show(point["onset_step"]["median"], 0),
     ]
+
+
+def _factor(part: dict[str, Any] | None) -> str:
+    """The median of a logarithm, as a factor."""
+    median = part["median"] if part else None
+    return _show(None if median is None else math.exp(median))
 
 
 def _show(value: float | None, digits: int = 2) -> str:

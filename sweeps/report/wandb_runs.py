@@ -24,6 +24,8 @@ from sweeps.inference.criterion import Snapshot
 
 CURVE = "curve"
 """Name and job type of the run for the whole sweep."""
+PART_MEASURES = ("rank_ratio", "hub_key_log_ratio", "hub_value_log_ratio")
+"""Measures of the other two parts of the signature, as ``onset.json`` calls them."""
 MOST_MEMBER_RUNS = 256
 """Maximum number of member runs; larger sweeps have the curve run alone.
 
@@ -225,7 +227,7 @@ def curve_metrics(point: dict[str, Any]) -> dict[str, float]:
         "onset/diverged": point["diverged"],
         "onset/step": point["onset_step"]["median"],
     }
-    for name in ("concentration", "hub_mass", "loss", "effective_rank", "key_norm_cv"):
+    for name in ("concentration", "hub_mass", "loss", *PART_MEASURES):
         for statistic, value in point.get(name, {}).items():
             if statistic != "nulls":
                 metrics[f"onset/{name}_{statistic}"] = value

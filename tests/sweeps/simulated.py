@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from routers.signature import COLLAPSE, STRATIFICATION
+from routers.signature import COLLAPSE, HUB_KEY, VALUE_DRAIN
 from sweeps.design.grid import Axis, make_grid
 from sweeps.findings.results import Results
 from sweeps.inference.criterion import make_criterion
@@ -30,8 +30,8 @@ def simulate_results(
 
     Args:
       thresholds: of concentration, ``[units]``; the other parts' are multiples.
-      rank_factor: of effective rank.
-      key_factor: of key norms; None leaves the router without keys.
+      rank_factor: of the rank ratio.
+      key_factor: of the hub's norms; None leaves the router without norms.
       diverged: members that froze.
       values: of the knob.
     """
@@ -68,11 +68,12 @@ def simulate_results(
 
         measures = {
             HUB_MASS: measure(own, 0.07, 0.6),
-            COLLAPSE: measure(own * rank_factor, 20.0, 5.0),
+            COLLAPSE: measure(own * rank_factor, 1.0, 0.5),
             LOSS: np.full(shape[:3], 2.0),
             "accuracy/held_out": np.full(shape[:3], 0.5),
         }
         if key_factor is not None:
-            measures[STRATIFICATION] = measure(own * key_factor, 0.1, 0.9)
+            measures[HUB_KEY] = -measure(own * key_factor, 0.1, 0.9)
+            measures[VALUE_DRAIN] = -measure(own * key_factor, 0.1, 0.9)
         snapshots.append(summarize(step, measures, np.full(grid.members, 2.0), frozen))
     return Results(experiment, tuple(snapshots))

@@ -58,7 +58,7 @@ def test_everything_promised_is_left(done: tuple) -> None:
     workdir, summary, _ = done
     assert json.loads((workdir / "onset.json").read_text()) == summary
     figures = sorted(path.name for path in (workdir / "figures").iterdir())
-    names = ("map_layers", "map_steps", "onset", "onset_step", "routing")
+    names = ("map_layers", "map_steps", "onset", "onset_step", "parts", "routing")
     assert figures == [f"{name}.png" for name in names]
     for name in figures:
         assert (workdir / "figures" / name).read_bytes()[:4] == b"\x89PNG"

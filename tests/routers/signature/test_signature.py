@@ -8,7 +8,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from routers import Geometry, Routing, causal_geometry
-from routers.signature import REDUCE, collapse, concentration, norms, signature
+from routers.signature import (
+    COLLAPSE,
+    HUB_KEY,
+    REDUCE,
+    VALUE_DRAIN,
+    collapse,
+    concentration,
+    norms,
+    signature,
+)
 from routers.signature.nulls import VARIANTS, variants
 
 
@@ -35,7 +44,7 @@ def test_a_recency_brake_over_depth_makes_no_hub() -> None:
     mask = np.tril(np.ones((12, 12), bool))
     last = jnp.eye(12)[None, None]  # every reading takes the source just written
     geometry = Geometry(jnp.zeros((12, 12)), jnp.asarray(mask), "depth")
-    measures = signature(Routing(weights=last), jnp.ones((1, 4, 8)), geometry)
+    measures = signature(Routing(weights=last), geometry)
     # 12 in the very last column, which one row sees; below 2 where a hub can be.
     assert measures["concentration/excess"][0] < 2
 
@@ -98,16 +107,17 @@ def test_key_norm_measures() -> None:
 
 def test_signature_names_are_those_it_can_reduce() -> None:
     weights = jnp.asarray(uniform_causal(12), jnp.float32)[None, None]
-    output, geometry = jnp.ones((1, 12, 3)), causal_geometry(12)
-    full = signature(Routing(weights, key_norms=jnp.ones((1, 1, 12))), output, geometry)
-    assert set(full) == set(REDUCE)
-    graph = signature(Routing(weights), output, geometry.replace(kind="graph"))
+    ones, geometry = jnp.ones((1, 1, 12)), causal_geometry(12)
+    full = signature(Routing(weights, key_norms=ones, value_norms=ones), geometry)
+    assert set(full) == set(REDUCE) - {COLLAPSE}
+    graph = signature(Routing(weights), geometry.replace(kind="graph"))
     assert "concentration/first_source_sinks" not in graph
     assert {value.shape for value in full.values()} == {(1,)}
-    without_keys = signature(Routing(weights), output, geometry)
-    assert {name for name in full if name not in without_keys} == {
+    without_norms = signature(Routing(weights), geometry)
+    assert {name for name in full if name not in without_norms} == {
         "norms/key_norm_cv",
-        "norms/hub_key_log_ratio",
+        HUB_KEY,
+        VALUE_DRAIN,
     }
 
 
@@ -132,9 +142,6 @@ def test_null_variants_change_content_and_brake_only() -> None:
 @pytest.mark.parametrize("heads", [1, 3])
 def test_measures_are_finite_on_full_collapse(heads: int) -> None:
     weights = jnp.zeros((1, heads, 12, 12)).at[..., 0].set(1.0)
-    values = signature(
-        Routing(weights, key_norms=jnp.ones((1, heads, 12))),
-        jnp.ones((1, 12, 4)),
-        causal_geometry(12),
-    )
+    ones = jnp.ones((1, heads, 12))
+    values = signature(Routing(weights, key_norms=ones), causal_geometry(12))
     assert all(np.isfinite(value).all() for value in values.values())

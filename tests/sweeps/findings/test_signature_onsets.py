@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from routers.signature import COLLAPSE, STRATIFICATION
+from routers.signature import COLLAPSE, HUB_KEY, RANK_RATIO, VALUE_DRAIN
 from sweeps.findings.signature_onsets import part_outcomes, summarize_parts
 from sweeps.findings.summary import SCHEMA, summarize_sweep
 from sweeps.inference.agreement import compare_onsets
 from sweeps.inference.onset import Onset, estimate_onset, fraction_interval
+from sweeps.inference.snapshot import LOSS
 from sweeps.report.figures import draw_figures
 from sweeps.report.sentences import describe, parts_coincide
 from tests import ROOT
@@ -27,23 +28,63 @@ def test_parts_are_judged_on_their_own_side_of_their_own_nulls() -> None:
     swept, own = grid.swept, SPREAD[grid.unit]
     found = part_outcomes(results.judge, results.final)
     np.testing.assert_array_equal(found["concentration"], swept < own)
-    np.testing.assert_array_equal(found["effective_rank"], swept < 0.31 * own)
-    np.testing.assert_array_equal(found["key_norm_cv"], swept < 3.1 * own)
+    np.testing.assert_array_equal(found["rank_ratio"], swept < 0.31 * own)
+    np.testing.assert_array_equal(found["stratification"], swept < 3.1 * own)
 
 
-def test_key_norms_are_compared_with_the_untrained_network_only() -> None:
-    """Nulls made by knobs leave the first layer's keys as they are."""
+def with_model(now: Any, **changed: Any) -> Any:
+    """A snapshot with numbers of whole models, real and null alike, replaced."""
+    model = dict(now.model)
+    for name, value in changed.items():
+        model[name] = np.where(np.arange(3) == 0, np.asarray(value)[..., None], 0.0)
+    return dataclasses.replace(now, model=model)
+
+
+def test_norms_are_compared_with_the_untrained_network_only() -> None:
+    """Nulls made by knobs leave the first layer's keys and values as they are."""
     results = simulate_results(SPREAD)
     now = results.final
-    spread = {**now.spread, STRATIFICATION: now.spread[STRATIFICATION].copy()}
-    spread[STRATIFICATION][:, 1:] = 5.0
+    spread = {name: values.copy() for name, values in now.spread.items()}
+    spread[HUB_KEY][:, 1:], spread[VALUE_DRAIN][:, 1:] = 5.0, -5.0
     now = dataclasses.replace(now, spread=spread)
     grid = results.experiment.grid
-    found = part_outcomes(results.judge, now)["key_norm_cv"]
+    found = part_outcomes(results.judge, now)["stratification"]
     np.testing.assert_array_equal(found, grid.swept < SPREAD[grid.unit])
 
 
-def test_the_rank_must_be_below_every_null_by_the_margin() -> None:
+@pytest.mark.parametrize(
+    ("key", "value", "shown"),
+    [
+        (0.42, 0.0, True),  # ln 1.5 = .405
+        (-0.42, 0.0, True),  # a hub's key may be the shorter one
+        (0.39, 0.0, False),
+        (0.0, -0.42, True),
+        (0.0, 0.42, False),  # a longer value is no drain
+        (0.0, -0.39, False),
+    ],
+)
+def test_either_norm_of_the_hub_shows_stratification(
+    key: float, value: float, shown: bool
+) -> None:
+    results = simulate_results(SPREAD)
+    members = results.experiment.grid.members
+    now = with_model(
+        results.final,
+        **{HUB_KEY: np.full(members, key), VALUE_DRAIN: np.full(members, value)},
+    )
+    assert (part_outcomes(results.judge, now)["stratification"] == shown).all()
+
+
+def test_norms_must_exceed_the_untrained_network() -> None:
+    results = simulate_results(SPREAD)
+    spread = dict(results.start.spread)
+    spread[HUB_KEY], spread[VALUE_DRAIN] = -5.0 * np.ones((2, *spread[LOSS].shape))
+    start = dataclasses.replace(results.start, spread=spread)
+    judge = dataclasses.replace(results.judge, start=start)
+    assert not part_outcomes(judge, results.final)["stratification"].any()
+
+
+def test_the_rank_ratio_must_be_below_its_threshold_and_every_null() -> None:
     results = simulate_results(SPREAD)
     now, start = results.final, results.start
     grid, judge = results.experiment.grid, results.judge
@@ -52,18 +93,31 @@ def test_the_rank_must_be_below_every_null_by_the_margin() -> None:
     untrained = start.spread[COLLAPSE][grid.value == 4, 0]
     lows = [np.quantile(s, 0.01) for s in (samples[:, 1], samples[:, 2], untrained)]
     np.testing.assert_allclose(bar[grid.value == 4], min(lows))
-    for factor, collapsed_now in ((0.97, True), (0.99, False)):
-        model = {**now.model, COLLAPSE: now.model[COLLAPSE].copy()}
-        model[COLLAPSE][:, 0] = factor * bar
-        near = dataclasses.replace(now, model=model)
-        found = part_outcomes(judge, near)["effective_rank"]
+    members = grid.members
+    for ratio, collapsed_now in ((0.99, True), (1.01, False)):
+        near = with_model(now, **{COLLAPSE: np.full(members, ratio * RANK_RATIO)})
+        found = part_outcomes(judge, near)["rank_ratio"]
         assert (found == collapsed_now).all()
+    spread = {**now.spread, COLLAPSE: 0.7 * now.spread[COLLAPSE]}
+    low = dataclasses.replace(now, spread=spread)
+    low = with_model(low, **{COLLAPSE: np.full(members, 0.75)})
+    assert not part_outcomes(judge, low)["rank_ratio"].any()
 
 
-def test_a_router_without_keys_has_two_parts() -> None:
+def test_a_router_without_norms_has_two_parts() -> None:
     summary = summarize_sweep(simulate_results(SPREAD, key_factor=None), "mamba")
-    assert summary["parts"]["not_defined"] == ["key_norm_cv"]
-    assert "key norms not defined" in parts_coincide(summary)
+    assert summary["parts"]["not_defined"] == ["stratification"]
+    assert "stratification not defined" in parts_coincide(summary)
+
+
+def test_other_parts_have_sensitivity_tables_of_their_own() -> None:
+    parts = summarize_sweep(simulate_results(SPREAD), "attention")["parts"]
+    for name, middle in (("rank_ratio", 0.8), ("stratification", 1.5)):
+        table = parts[name]["sensitivity"]
+        assert table[1]["threshold"] == middle
+        assert table[1]["estimate"] == parts[name]["onset"]["estimate"]
+        assert table[1]["collapsed"] == parts[name]["collapsed"]
+    assert parts["concentration"]["sensitivity"] == []
 
 
 def test_a_diverged_member_shows_no_part() -> None:
@@ -192,14 +246,6 @@ def test_every_kind_of_sweep_is_told_and_drawn(
     sentences = describe(summary)
     assert said in " ".join(sentences)
     assert sum("parts of the signature" in s for s in sentences) == 1
-    final = results.snapshots[-1]
-    members = {
-        "value": results.experiment.grid.swept,
-        "concentration": final.model["concentration/hub_mass"][:, 0],
-        "collapsed": results.outcomes[-1],
-        "diverged": final.diverged >= 0,
-        "onset_step": results.onset_steps,
-    }
-    paths = draw_figures(tmp_path, summary, members, [("one", np.eye(4))])
-    assert {"map_steps", "map_layers"} <= {path.stem for path in paths}
+    paths = draw_figures(tmp_path, summary, results, [("one", np.eye(4))])
+    assert {"parts", "map_steps", "map_layers"} <= {path.stem for path in paths}
     assert all(path.read_bytes()[:4] == b"\x89PNG" for path in paths)
