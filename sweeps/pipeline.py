@@ -21,7 +21,7 @@ from rich.console import Console
 from sweeps.design.experiment import Experiment, build_experiment, router_name
 from sweeps.design.grid import Wave
 from sweeps.design.in_effect import code_in_effect, settings_in_effect
-from sweeps.design.memory import require_room
+from sweeps.design.memory import require_disk, require_room
 from sweeps.engine.contract import require_contract
 from sweeps.engine.cost import Cost, announce, estimate_cost, state_bytes
 from sweeps.engine.diagnose import diagnose
@@ -153,8 +153,9 @@ def admit(
         require_room(config, experiment, states := state_bytes(experiment))
         if is_first():
             held.enter_context(hold(workdir))
-            # Checkpoints of a wave stay until the end, beside the final states.
-            complete = claim(workdir, config, mark, (KEPT + 1) * states)
+            if not (complete := claim(workdir, config, mark)):
+                # Checkpoints stay until the end, beside the final states.
+                require_disk(config, workdir, (KEPT + 1) * states)
     request = Request(config, experiment, placement, mark, workdir, console)
     return request, any_process(complete)
 
