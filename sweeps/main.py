@@ -233,6 +233,11 @@ def entry() -> None:
     if out.lost and code == 0 and arguments[0] != "sweep":  # its record is on disk
         print(f"{where}: the output was lost ({out.lost})", file=sys.stderr)
         code = FAILED
+    if code == FAILED:
+        # A thread that cannot write its checkpoint would hold up an orderly exit.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
     sys.exit(code)
 
 

@@ -1,7 +1,7 @@
 """Whether a sweep fits memory and disk, asked before anything is compiled.
 
-Of memory, only lower bounds are counted: arrays that no layout and no compiler can avoid. What
-passes may still be too large, but what is refused cannot run.
+Of memory, only lower bounds are counted: arrays that no layout and no compiler can
+avoid. What passes may still be too large, but what is refused cannot run.
 """
 
 import math

@@ -17,6 +17,7 @@ from sweeps.storage.files import (
     SUMMARY,
     checksum,
     is_temporary,
+    looks_whole,
     read_json,
     remove_temporaries,
 )
@@ -147,7 +148,8 @@ def _check_results(workdir: Path, manifest: dict[str, Any]) -> None:
     """Compares the result files with their checksum from the manifest."""
     for name, digest in manifest.get("files", {}).items():
         path = workdir / name
-        if not path.is_file() or checksum(path) != digest:
+        whole = path.is_file() and looks_whole(path) and checksum(path) == digest
+        if not whole:
             raise BadInput(
                 f"workdir={workdir}: {name} is damaged or was changed; run the sweep "
                 "again in another directory"
