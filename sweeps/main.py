@@ -2,7 +2,8 @@
 
 Exit codes: 0, done; 1, a check failed or a file could not be written; 2, bad input,
 explained in one line on stderr, or no command, which prints the overview; 75, a sweep
-was stopped and continues when it is launched again; 130, interrupted.
+was stopped and continues when it is launched again; 130 or 143, interrupted with
+nothing saved.
 """
 
 import importlib
