@@ -142,7 +142,7 @@ def get_config() -> ConfigDict:
     train.betas = (0.9, 0.95)  # AdamW's decay rates of the two moment estimates
     train.weight_decay = 1e-4  # AdamW's decoupled weight decay
     train.clip = 1.0  # largest norm of a member's gradient; 0: no clipping
-    train.warmup = 0  # steps of linear warm-up of the learning rate
+    train.warmup = 0  # steps of linear warm-up, at most train.steps
 
     # Evaluation during and after training.
     config.eval = evaluation = ConfigDict()

@@ -2,7 +2,8 @@
 
 Exit codes: 0, done; 1, a check failed or a file could not be written; 2, bad input,
 explained in one line on stderr, or no command, which prints the overview; 75, a sweep
-was stopped and continues when it is launched again; 130, interrupted.
+was stopped and continues when it is launched again; 130 or 143, interrupted with
+nothing saved.
 """
 
 import importlib
@@ -24,7 +25,7 @@ from ml_collections import ConfigDict, config_flags
 
 from sweeps.errors import BadInput, printable
 from sweeps.runtime.interrupts import watch_command
-from sweeps.runtime.output import steady_output
+from sweeps.runtime.output import show_error, steady_output
 
 COMMANDS = {
     "sweep": "train one router at many knob values and seeds, and map the onset",
@@ -224,6 +225,7 @@ def entry() -> None:
     arguments = sys.argv[1:]
     watch_command(arguments)
     out, _ = steady_output()
+    sys.excepthook = show_error
     where = " ".join(["onset", *arguments[:1]])
     try:
         code = main(arguments)
@@ -233,6 +235,11 @@ def entry() -> None:
     if out.lost and code == 0 and arguments[0] != "sweep":  # its record is on disk
         print(f"{where}: the output was lost ({out.lost})", file=sys.stderr)
         code = FAILED
+    if code == FAILED:
+        # A thread that cannot write its checkpoint would hold up an orderly exit.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
     sys.exit(code)
 
 

@@ -21,7 +21,7 @@ from rich.console import Console
 from sweeps.design.experiment import Experiment, build_experiment, router_name
 from sweeps.design.grid import Wave
 from sweeps.design.in_effect import code_in_effect, settings_in_effect
-from sweeps.design.memory import require_room
+from sweeps.design.memory import require_disk, require_room
 from sweeps.engine.contract import require_contract
 from sweeps.engine.cost import Cost, announce, estimate_cost, state_bytes
 from sweeps.engine.diagnose import diagnose
@@ -48,6 +48,7 @@ from sweeps.runtime.stop_signal import StopSignal
 from sweeps.storage import files
 from sweeps.storage.journal import KEPT, Journal
 from sweeps.storage.manifest import fingerprint, read_placement, write_manifest
+from sweeps.storage.shape import showing
 from sweeps.storage.workdir import claim, continues, hold, missing, read_summary
 from train.checkpoint import save
 
@@ -116,8 +117,8 @@ def sweep(
     claim_cores()
     find_devices()
     console = (console or Console()) if is_first() else Console(file=io.StringIO())
-    with contextlib.ExitStack() as held:
-        held.enter_context(fixed_numerics(functools.partial(warn, console)))
+    numerics = fixed_numerics(functools.partial(warn, console))
+    with numerics, contextlib.ExitStack() as held:
         request, complete = admit(config, workdir, console, held)
         if complete:
             return show(workdir, console)
@@ -145,16 +146,14 @@ def admit(
     with refused_together():  # a ValueError, too: tracing may refuse sizes
         experiment = build_experiment(config)
         require_contract(experiment, functools.partial(say, console))
-        sizes = config.sweep
-        placement = choose_placement(
-            sizes.devices, sizes.width, experiment.wave_members, sizes.data
-        )
+        sizes, members = config.sweep, experiment.wave_members
+        placement = choose_placement(sizes.devices, sizes.width, members, sizes.data)
         mark = fingerprint(config, experiment.task, code_in_effect(experiment.routers))
         require_room(config, experiment, states := state_bytes(experiment))
         if is_first():
             held.enter_context(hold(workdir))
-            # Checkpoints of a wave stay until the end, beside the final states.
-            complete = claim(workdir, config, mark, (KEPT + 1) * states)
+            if not (complete := claim(workdir, config, mark)):
+                require_disk(config, workdir, (KEPT + 1) * states)  # final ones too
     request = Request(config, experiment, placement, mark, workdir, console)
     return request, any_process(complete)
 
@@ -162,13 +161,14 @@ def admit(
 def show(workdir: Path, console: Console) -> dict[str, Any]:
     """Prints what a complete work directory holds; returns its ``onset.json``."""
     summary = read_summary(workdir)
-    if is_first():  # a sweep that died between its last two writes left its journal
-        journal = Journal(workdir / files.JOURNAL, print)
-        attempt(console, "removing the journal", journal.clear)
+    left = workdir / files.JOURNAL  # by a sweep that died between its last two writes
+    if is_first() and left.is_dir():
+        attempt(console, "removing the journal", Journal(left, print).clear)
     say(console, f"{workdir} already holds this sweep, complete:")
     if lacking := missing(workdir):
         warn(console, f"{workdir} lacks {', '.join(lacking)}")
-    print_findings(console, summary)
+    with showing(f"workdir={workdir}"):
+        print_findings(console, summary)
     return summary
 
 

@@ -34,7 +34,13 @@ if __name__ == "__main__":
     sys.path.insert(0, str(ROOT))
 
 from sweeps.main import main  # noqa: E402
-from tests.fuzz_cases import KINDS, Case  # noqa: E402
+from sweeps.storage.lock import LOCK  # noqa: E402
+from tests.fuzz_cases import KINDS as GIVEN  # noqa: E402
+from tests.fuzz_cases import Case  # noqa: E402
+from tests.fuzz_records import damaged_record  # noqa: E402
+
+KINDS = GIVEN | {"a damaged record": (damaged_record, 12)}
+"""Makers of cases, with their weights."""
 
 PATIENCE = 10.0
 """Seconds within which a case must be answered."""
@@ -80,9 +86,11 @@ class Answer(NamedTuple):
 
 
 def contents(folder: Path) -> dict[str, tuple[int, int]]:
-    """Every path under a folder with its kind and size."""
+    """Every path under a folder with its kind and size; locks stay where they are."""
     found = {}
     for path in folder.rglob("*"):
+        if path.name == LOCK:
+            continue
         status = path.lstat()
         found[str(path)] = status.st_mode, status.st_size * path.is_file()
     return found

@@ -2,8 +2,7 @@
 
 import pytest
 
-from tests.fuzz import fuzz, report
-from tests.fuzz_cases import KINDS
+from tests.fuzz import KINDS, fuzz, report
 
 CASES = 64
 

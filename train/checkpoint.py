@@ -1,5 +1,6 @@
 """Saves and loads trees of arrays, through Orbax."""
 
+import logging
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -8,6 +9,15 @@ import jax.numpy as jnp
 from orbax.checkpoint import v1 as ocp
 
 from routers.base import Array
+
+
+def _is_not_of_orbax(record: logging.LogRecord) -> bool:
+    return "orbax" not in Path(record.pathname).parts
+
+
+# Each of Orbax's threads logs a stack trace of its own when a disk is full. The errors
+# themselves are raised to the caller, so nothing is lost with these lines.
+logging.getLogger("absl").addFilter(_is_not_of_orbax)
 
 
 class Saving(Protocol):

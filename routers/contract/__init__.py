@@ -114,7 +114,10 @@ class Finding(NamedTuple):
 
 
 def examine(
-    router: Router, seed: int = 0, checks: Collection[str] = tuple(CHECKS)
+    router: Router,
+    seed: int = 0,
+    checks: Collection[str] = tuple(CHECKS),
+    longest: int = 0,
 ) -> list[Finding]:
     """Runs checks on a router, once for every geometry kind that it accepts.
 
@@ -123,6 +126,8 @@ def examine(
       seed: Seed of parameters and inputs.
       checks: Names of the `CHECKS` to run. The `DECLARATIONS` always run; if one of
         them fails, nothing else does.
+      longest: Number of positions of the sequences on which the router will be used,
+        see `specimen`.
 
     Returns:
       One finding for every check and kind.
@@ -132,14 +137,25 @@ def examine(
         return findings
     for kind in sorted(set(router.kinds) & set(KINDS)):
         try:
-            subject = specimen(router, kind, seed=seed)
+            subject = specimen(router, kind, seed, longest)
         except Exception as error:  # a router may raise anything
             findings.append(Finding("can_be_initialised", kind, one_line(error)))
             continue
-        findings += [
-            _run(n, kind, c, subject) for n, c in CHECKS.items() if n in checks
-        ]
+        findings += _once(
+            [_run(n, kind, c, subject) for n, c in CHECKS.items() if n in checks]
+        )
     return findings
+
+
+def _once(findings: list[Finding]) -> list[Finding]:
+    """The findings, with a detail that several share told by the first alone."""
+    told: dict[str, str] = {}
+    return [
+        f._replace(detail=f"the same as in {told[f.detail]}")
+        if told.setdefault(f.detail, f.check) != f.check and f.detail
+        else f
+        for f in findings
+    ]
 
 
 def examine_elsewhere(router: Router, seed: int = 0) -> list[Finding]:

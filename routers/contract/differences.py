@@ -1,6 +1,8 @@
 """Comparisons that end in one line: what was expected, what was found, and where."""
 
+import traceback
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +15,11 @@ Y = ("batch", "query", "channel")
 WEIGHTS = ("batch", "head", "query", "source")
 ROWS = WEIGHTS[:3]
 SOURCES = ("batch", "head", "source")
+
+MOST_LETTERS = 300
+"""Length to which the message of an exception is cut."""
+LIBRARIES = {"jax", "jaxlib", "flax", "numpy", "contextlib", "functools", "threading"}
+"""Packages whose lines say nothing about where a router is wrong."""
 
 
 class Unchecked(str):
@@ -74,6 +81,21 @@ def first(messages: Iterable[str | None]) -> str | None:
 
 
 def one_line(error: BaseException) -> str:
-    """An exception as one line, with its type."""
+    """An exception as one line, with its type and the line of the router's code."""
     text = " ".join(str(error).split())
-    return f"{type(error).__name__}: {text[:300]}" if text else type(error).__name__
+    if len(text) > MOST_LETTERS:
+        text = text[:MOST_LETTERS].rpartition(" ")[0] + " ..."
+    name = type(error).__name__
+    return f"{name}: {text}{_place(error)}" if text else f"{name}{_place(error)}"
+
+
+def _place(error: BaseException) -> str:
+    """The innermost line that belongs to no library and not to the contract."""
+    found = ""
+    for frame, line in traceback.walk_tb(error.__traceback__):
+        module = str(frame.f_globals.get("__name__", ""))
+        foreign = module.partition(".")[0] not in LIBRARIES
+        if foreign and not module.startswith(("routers.contract", "routers.base")):
+            file = Path(frame.f_code.co_filename).name
+            found = f" ({file}:{line}, in {frame.f_code.co_name})"
+    return found

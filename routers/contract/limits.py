@@ -18,8 +18,9 @@ from routers.contract.differences import (
 )
 from routers.contract.specimen import Specimen, settings
 
-STRONG = 1e5
-"""Brake that stands for infinity."""
+STRONG = (1e5, 1e7, 1e9)
+"""Brakes that stand for infinity. Where the brake multiplies a learned decay that is
+small, only the greater ones are strong."""
 LEAST_EFFECT = 1e-6
 STEPS = (1e-3, 1e-4, 1e-5)
 """Distances from the neutral value at which a knob must do almost nothing yet."""
@@ -49,9 +50,14 @@ def zero_brake_ignores_distance(subject: Specimen) -> str | None:
 
 def strong_brake_keeps_the_nearest(subject: Specimen) -> str | None:
     """As the brake grows, all mass moves to sources within the router's reach."""
-    brake = min(STRONG, subject.router.knobs["brake"].high)
-    _, routing = subject.call(subject.knobs(brake=brake))
-    return _judge_nearest(subject, f"brake={brake:g}", routing)
+    found = ""
+    for strong in STRONG:
+        brake = min(strong, subject.router.knobs["brake"].high)
+        _, routing = subject.call(subject.knobs(brake=brake))
+        found = _judge_nearest(subject, f"brake={brake:g}", routing) or ""
+        if not found:
+            return None
+    return found
 
 
 def _judge_nearest(subject: Specimen, label: str, routing: Any) -> str | None:
@@ -59,7 +65,8 @@ def _judge_nearest(subject: Specimen, label: str, routing: Any) -> str | None:
     distance = np.where(subject.geometry.mask, subject.geometry.distance, np.inf)
     beyond = distance > distance.min(-1, keepdims=True) + reach
     leaked = np.where(beyond, np.asarray(routing.weights), 0)
-    name = f"{label}: weight of a source beyond the nearest and reach {reach:g}"
+    further = f" and those up to {reach:g} further" if reach else ""
+    name = f"{label} must leave only the nearest source{further}: weight of another"
     return difference(name, leaked, 0, WEIGHTS, 100)
 
 

@@ -97,7 +97,7 @@ def compiles_once(subject: Specimen) -> str | None:
     if not hasattr(subject.programs["call"], "lower"):  # `compiled` could not
         arguments = (subject.params, subject.x, subject.geometry, subject.knobs())
         reason = why_untraceable(subject.router.apply, *arguments)
-        return f"cannot be traced, perhaps because Python branches on a knob: {reason}"
+        return f"cannot be traced, for example if Python branches on a knob: {reason}"
     most = max(subject.traces.values())
     return f"traced {most} times instead of once for all knob values" * (most > 1)
 

@@ -21,6 +21,8 @@ NOISE = 0.3
 """Standard deviation of the noise that is added to initial parameters."""
 BATCH = 2
 NEUTRAL = "neutral"
+LONGEST = 521
+"""Largest number of positions; the matrix that is measured grows with the square."""
 CAP = 10.0
 """Value that stands for a knob's upper end if there is none."""
 
@@ -224,13 +226,16 @@ def dissect(
     return found
 
 
-def specimen(router: Router, kind: str, seed: int = 0) -> Specimen:
+def specimen(router: Router, kind: str, seed: int = 0, longest: int = 0) -> Specimen:
     """A router with random parameters and random inputs.
 
-    Noise is added to the initial parameters, because a router whose queries start at
-    zero would otherwise pass most checks without being tested.
+    The long sequence has ``longest`` positions if that is more than usual, but at most
+    `LONGEST`. Noise is added to the initial parameters, because a router whose queries
+    start at zero would otherwise pass most checks without being tested.
     """
     make, short, length = GEOMETRIES[kind]
+    if kind == "causal":
+        length = max(length, min(longest, LONGEST))
     keys = jax.random.split(jax.random.key(seed), 4)
     whole = np.asarray(jax.random.normal(keys[1], (BATCH, length, router.width)))
     x, geometry = whole[:, :short], make(short)

@@ -9,6 +9,9 @@ import jax.numpy as jnp
 
 from routers.base import Array
 
+ROUNDING = 8 * float(jnp.finfo(jnp.float32).eps)
+"""Relative spread, about 1e-6, up to which numbers are equal but for rounding."""
+
 
 def variation(key_norms: Array) -> Array:
     """Standard deviation divided by mean of the key norms ``[H, S]``, ``[H]``.
@@ -47,13 +50,15 @@ def rank_correlation(first: Array, second: Array) -> Array:
 
     For key norms and `concentration.excess_of_sources` it is also the correlation of
     ``ln |k_j|`` and ``ln rho_j``, since a logarithm does not change ranks. NaN where
-    one of the two is constant.
+    one of the two is constant up to the rounding of float32, because the ranks of
+    rounding errors mean nothing and depend on the order of a sum.
     """
+    constant = _is_constant(first) | _is_constant(second)
     first, second = _centred_ranks(first), _centred_ranks(second)
     # Ranks are half-integers: their products are exact up to about 250 sources.
     covariance = jnp.sum(first * second, axis=-1)
     spread = jnp.sqrt(jnp.sum(first**2, -1)) * jnp.sqrt(jnp.sum(second**2, -1))
-    return covariance / spread
+    return jnp.where(constant, jnp.nan, covariance / spread)
 
 
 def massive_activation(x: Array) -> Array:
@@ -140,6 +145,12 @@ def _log_ratio(above: Array, below: Array) -> Array:
     defined = (above > 0) & (below > 0)
     ratio = jnp.where(defined, above, 1.0) / jnp.where(defined, below, 1.0)
     return jnp.where(defined, jnp.log(ratio), jnp.nan)
+
+
+def _is_constant(x: Array) -> Array:
+    """Whether the last axis of ``x`` is constant up to rounding."""
+    spread = jnp.max(x, axis=-1) - jnp.min(x, axis=-1)
+    return spread <= ROUNDING * jnp.max(jnp.abs(x), axis=-1)
 
 
 def _centred_ranks(x: Array) -> Array:

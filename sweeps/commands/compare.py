@@ -17,6 +17,7 @@ from sweeps.storage.paths import (
     require_different,
     user_path,
 )
+from sweeps.storage.shape import showing
 
 
 def define_flags(values: flags.FlagValues) -> None:
@@ -44,13 +45,15 @@ def command(values: flags.FlagValues, *directories: str) -> int:
     from sweeps.report.comparison import draw, render  # Matplotlib is slow to import
 
     given = f" --over={values.over}" if values.over else ""
-    text = render(records, values.over, given)
+    with showing(" or ".join(directories)):
+        text = render(records, values.over, given)
     if output:
         output.write_text(text, encoding="utf-8")
         print(f"wrote {values.output}")
     else:
         print(text, end="")
     if figure:
-        draw(records, figure)
+        with showing(" or ".join(directories)):
+            draw(records, figure)
         print(f"wrote {values.figure}")
     return 0

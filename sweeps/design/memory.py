@@ -1,21 +1,29 @@
-"""Whether a sweep fits this machine's memory, asked before anything is compiled.
+"""Whether a sweep fits memory and disk, asked before anything is compiled.
 
-Only lower bounds are counted: arrays that no layout and no compiler can avoid. What
-passes may still be too large, but what is refused cannot run.
+Of memory, only lower bounds are counted: arrays that no layout and no compiler can
+avoid. What passes may still be too large, but what is refused cannot run.
 """
 
 import math
-from typing import NamedTuple
+import shutil
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import jax
 from ml_collections import ConfigDict
 
 from sweeps.design.experiment import Experiment
 from sweeps.design.ranges import flat_items
+from sweeps.errors import BadInput
 from train.tasks.memory import memory_bytes, require_memory
 
 FLOAT = 4
 """Number of bytes of a float32 or an int32."""
+SPARE_BYTES = 100e6
+"""Disk space that must remain free beyond what the sweep will write."""
+MEMBERS = ("sweep.seeds", "sweep.num")
+NETWORK = ("model.width", "model.layers", "model.mlp_ratio")
+"""Settings on which the size of all members' states depends."""
 
 
 class Part(NamedTuple):
@@ -52,9 +60,44 @@ def require_room(config: ConfigDict, experiment: Experiment, states: int) -> Non
     for part in _parts(experiment, states / jax.process_count()):
         first, share = part.settings[0], memory_bytes() / max(part.size, 1)
         most = math.floor(values[first] * share ** (1 / part.power))
-        named = ", ".join(f"{key}={values[key]}" for key in part.settings)
-        fits = f"smaller, {first} at most {most:,}" if most else "smaller"
-        require_memory(part.size, named, fits)
+        require_memory(part.size, _named(values, part.settings), _fits(first, most))
+
+
+def require_disk(config: ConfigDict, workdir: Path, need: float) -> None:
+    """Refuses a sweep whose checkpoints the disk cannot hold.
+
+    Args:
+      config: Config of the sweep.
+      workdir: Its work directory, which exists.
+      need: Number of bytes that the sweep will write.
+
+    Raises:
+      BadInput: they do not fit; the message names the settings that make it so, and
+        what would fit.
+    """
+    free = shutil.disk_usage(workdir).free
+    if free >= need + SPARE_BYTES:
+        return
+    values, settings = dict(flat_items(config)), (*MEMBERS, *NETWORK)
+    most = math.floor(values[MEMBERS[0]] * max(free - SPARE_BYTES, 0) / need)
+    raise BadInput(
+        f"{_named(values, settings)}: the sweep writes about {_in_mb(need)} to "
+        f"workdir={workdir}, where {_in_mb(free)} are free and {_in_mb(SPARE_BYTES)} "
+        f"must remain; must be {_fits(MEMBERS[0], most)}, or choose a directory on "
+        "another disk"
+    )
+
+
+def _named(values: dict[str, Any], settings: tuple[str, ...]) -> str:
+    return ", ".join(f"{key}={values[key]}" for key in settings)
+
+
+def _fits(key: str, most: int) -> str:
+    return f"smaller, {key} at most {most:,}" if most else "smaller"
+
+
+def _in_mb(size: float) -> str:
+    return f"{size / 1e6:,.0f} MB"
 
 
 def _parts(experiment: Experiment, states: float) -> list[Part]:
@@ -62,16 +105,15 @@ def _parts(experiment: Experiment, states: float) -> list[Part]:
     inputs, targets = jax.eval_shape(lambda: task.sample(jax.random.key(0), spec.batch))
     width = (sizes.layers + 1) * sizes.width + sizes.outputs
     measures = experiment.points * sizes.layers
-    network = ("model.width", "model.layers", "model.mlp_ratio")
     of_states = [
-        Part(states / experiment.most_members, network),
-        Part(states, ("sweep.seeds", "sweep.num", *network)),
+        Part(states / experiment.most_members, NETWORK),
+        Part(states, (*MEMBERS, *NETWORK)),
     ]
     parts = [
         # One number of every member, layer and measurement, of which there are many.
         Part(
             float(FLOAT) * experiment.most_members * measures,
-            ("eval.points", "model.layers", "sweep.seeds", "sweep.num"),
+            ("eval.points", "model.layers", *MEMBERS),
         ),
     ]
     # The input of every layer and the logits, which the gradient needs.

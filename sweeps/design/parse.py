@@ -54,7 +54,7 @@ def _router(
 ) -> tuple[type[Router], Any]:
     """A router's class and its settings, from its own block and the shared sizes."""
     name = settings.pop("name")
-    router, settings_type = find_router(name)
+    router, settings_type = _find(block, name)
     if router.slot != slot:
         raise BadInput(
             f"{block}.name={name!r}: is a router of the {router.slot} slot, "
@@ -76,6 +76,21 @@ def _router(
         return router, settings_type(**settings)
     except (ValueError, TypeError) as error:
         raise BadInput(f"{block}.{error}") from None
+
+
+def _find(block: str, name: str) -> tuple[type[Router], type]:
+    """The router of a name or of ``package.module:Class``, and its settings' class."""
+    if ":" not in name:
+        return find_router(name)
+    try:
+        router = load_router(name)
+    except BadInput as error:
+        raise BadInput(f"{block}.name={name!r}: {error}") from None
+    if not dataclasses.is_dataclass(router.config):
+        raise BadInput(
+            f"{block}.name={name!r}: must have a dataclass as default of `config`"
+        )
+    return router, type(router.config)
 
 
 def load_router(target: str) -> type[Router]:

@@ -123,7 +123,7 @@ RANGES: dict[str, Range] = {
     "train.betas": Range(0, 1, below=True, many=2),
     "train.weight_decay": Range(0, 1_000),
     "train.clip": Range(0, 1e30, hint=" (0: no clipping)"),
-    "train.warmup": _whole(0, 100_000_000),
+    "train.warmup": _whole(0, 100_000_000),  # and at most train.steps, see below
     "eval.points": _whole(1, 10_000),
     "eval.sequences": _whole(1, 1_000_000),
     "eval.diagnosed": _whole(0, 1_000_000, " (0: no diagnosis)"),
@@ -150,7 +150,11 @@ def check_ranges(config: ConfigDict) -> None:
             allowed = KNOB  # a knob of a router that is not ours
         if allowed is not None and value is not None:
             check_range(key, value, allowed)
-    sweep = config.sweep
+    sweep, train = config.sweep, config.train
+    if train.warmup > train.steps:  # the learning rate would never be reached
+        raise BadInput(
+            f"train.warmup={train.warmup}: must be at most train.steps={train.steps}"
+        )
     values = sweep.num + bool(sweep.zero) + sweep.refine.rounds * sweep.refine.num
     members = values * sweep.seeds * sweep.data_seeds
     if members > MOST_MEMBERS:

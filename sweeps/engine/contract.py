@@ -24,8 +24,9 @@ from sweeps.storage.files import read_json, write_json
 def require_contract(experiment: Experiment, tell: Callable[[str], None]) -> None:
     """Runs the quick contract on routers of other packages, once for each version.
 
-    That a router passed is remembered in `cache_folder`, by its settings, width and
-    code and by the code of the contract. Nothing is run for Onset's own routers.
+    That a router passed is remembered in `cache_folder`, by its code and settings, the
+    width, the length and the code of the contract. Nothing is run for Onset's own
+    routers.
 
     Args:
       experiment: The experiment whose routers are checked.
@@ -34,23 +35,25 @@ def require_contract(experiment: Experiment, tell: Callable[[str], None]) -> Non
     Raises:
       BadInput: a check failed; the message has the first one.
     """
-    width = experiment.spec.model.config.width
+    model = experiment.spec.model.config
     for slot, code in code_in_effect(experiment.routers).items():
         router, settings = experiment.routers[slot]
         name = code["router"]
-        known = _memory_of([code, repr(settings), width])
+        known = _memory_of([code, repr(settings), model.width, model.length])
         notes = _recall(known)
         if notes is None:
-            tell(f"{name} is new here; checking it ({len(contract.QUICK)} checks)")
-            notes = _examine(name, router(width=width, config=settings))
+            tell(f"checking {name} before its first sweep with this code and settings")
+            notes = _examine(
+                name, router(width=model.width, config=settings), model.length
+            )
             _remember(known, notes)
         for note in notes:
             tell(f"{name}: {note}")
 
 
-def _examine(name: str, router: Any) -> list[str]:
+def _examine(name: str, router: Any, longest: int) -> list[str]:
     """What could not be checked of a router, or BadInput if a check failed."""
-    findings = contract.examine(router, checks=contract.QUICK)
+    findings = contract.examine(router, checks=contract.QUICK, longest=longest)
     failed = [finding for finding in findings if not finding.passed]
     if failed:
         first = failed[0]

@@ -8,6 +8,8 @@ import errno
 import io
 import os
 import sys
+import threading
+from types import TracebackType
 from typing import Any, TextIO
 
 
@@ -98,6 +100,18 @@ def steady_output() -> tuple[SteadyStream, SteadyStream]:
     err = SteadyStream(sys.stderr or _null())
     sys.stdout, sys.stderr = out, err
     return out, err
+
+
+def show_error(
+    kind: type[BaseException], error: BaseException, trace: TracebackType | None
+) -> None:
+    """Prints an uncaught exception, as `sys.excepthook`, if the main thread raised it.
+
+    Threads of libraries print theirs through the same hook when a save breaks off. The
+    error of the save itself reaches the main thread, which says it in one line.
+    """
+    if threading.current_thread() is threading.main_thread():
+        sys.__excepthook__(kind, error, trace)
 
 
 def _null() -> TextIO:

@@ -27,6 +27,8 @@ CHECKPOINT = "checkpoints/final"
 JOURNAL = "checkpoints"
 TEMPORARY = ".onset-", ".tmp"
 """Beginning and end of a temporary name."""
+UNFINISHED = ".orbax-checkpoint-tmp"
+"""End of the name of a checkpoint whose save was not finished."""
 MOST_JSON_BYTES = 256 * 2**20
 """Size of a JSON file above which it is not read."""
 
@@ -38,9 +40,10 @@ def temporary_name(folder: Path) -> Path:
 
 
 def is_temporary(path: Path) -> bool:
-    """Whether a name is one that `temporary_name` gives."""
+    """Whether a name is one that `temporary_name` or Orbax gives to the unfinished."""
     start, end = TEMPORARY
-    return path.name.startswith(start) and path.name.endswith(end)
+    ours = path.name.startswith(start) and path.name.endswith(end)
+    return ours or path.name.endswith(UNFINISHED)
 
 
 def remove_temporaries(folder: Path) -> None:
@@ -63,16 +66,19 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
     """Opens a new file, which replaces the one of this path once it is on disk."""
     temporary = temporary_name(path.parent)
     flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW
-    with open_new(temporary, flags) as file:
-        try:
+    file = open_new(temporary, flags)
+    try:
+        with file:
             yield file
             file.flush()
             os.fsync(file.fileno())
             os.replace(temporary, path)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                temporary.unlink(missing_ok=True)
-            raise
+    except BaseException as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.filename is None:
+            error.filename = str(path)  # a failed write does not say where
+        raise
 
 
 def open_new(path: Path, flags: int) -> IO[bytes]:
@@ -115,6 +121,14 @@ def read_json(path: Path) -> Any:
             return json.loads(file.read(MOST_JSON_BYTES))
         except RecursionError:
             raise ValueError("it is nested too deeply") from None
+
+
+def looks_whole(path: Path) -> bool:
+    """Whether a result could be one, which takes no time for a file of any size."""
+    if path.suffix == ".json":
+        return path.stat().st_size <= MOST_JSON_BYTES
+    with path.open("rb") as file:
+        return file.read(4) == b"PAR1"  # the signature of Parquet
 
 
 def checksum(path: Path) -> str:

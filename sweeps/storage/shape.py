@@ -1,6 +1,11 @@
 """Whether JSON that was read has the structure that its readers rely on."""
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any
+
+from sweeps.errors import BadInput
+from sweeps.storage.files import SUMMARY
 
 NUMBER = (int, float)
 OPTIONAL = (int, float, type(None))
@@ -72,3 +77,24 @@ def check_shape(content: Any, shape: Any, place: str = "") -> None:
         isinstance(content, bool) and shape is not bool
     ):
         raise ValueError(f"{place or 'the content'} is of the wrong type")
+
+
+@contextlib.contextmanager
+def showing(where: str) -> Iterator[None]:
+    """Refuses what cannot be shown, as after an edit or a change of version.
+
+    Args:
+      where: Name of the record or records, for the message.
+
+    Raises:
+      BadInput: their content is not what the block relies on.
+    """
+    try:
+        yield
+    except BadInput:
+        raise
+    except (LookupError, TypeError, ValueError, ArithmeticError) as error:
+        raise BadInput(
+            f"{where}: {SUMMARY} is damaged or was written by another version "
+            f"({type(error).__name__}: {str(error)[:80]})"
+        ) from None

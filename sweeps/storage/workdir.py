@@ -1,7 +1,6 @@
 """The work directory, which belongs to one sweep and to one launch at a time."""
 
 import contextlib
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from sweeps.storage.files import (
     SUMMARY,
     checksum,
     is_temporary,
+    looks_whole,
     read_json,
     remove_temporaries,
 )
@@ -26,8 +26,6 @@ from sweeps.storage.manifest import changed_settings, read_manifest
 from sweeps.storage.measurements import foreign_waves
 from sweeps.storage.shape import SUMMARY_SHAPE, check_shape
 
-SPARE_BYTES = 100e6
-"""Disk space that must remain free beyond what the sweep will write."""
 DRAWN = ("onset", "onset_step", "map_steps", "map_layers", "routing")
 """Names of the figures of a complete sweep."""
 
@@ -86,21 +84,20 @@ def _remove_empty(created: list[Path]) -> None:
                 folder.rmdir()
 
 
-def claim(workdir: Path, config: ConfigDict, mark: str, need_bytes: float) -> bool:
+def claim(workdir: Path, config: ConfigDict, mark: str) -> bool:
     """Checks that the directory is free for a sweep or already belongs to it.
 
     Args:
       workdir: Directory to claim, held by this launch.
       config: Config of the sweep.
       mark: Its `sweeps.storage.manifest.fingerprint`.
-      need_bytes: Number of bytes that the sweep will write.
 
     Returns:
       True if this very sweep is already complete there.
 
     Raises:
       BadInput: the directory holds another sweep or a damaged one, or what is none of
-        a sweep's, or the disk has too little space.
+        a sweep's.
     """
     check_kinds(workdir)
     if (workdir / MANIFEST).exists():
@@ -123,13 +120,6 @@ def claim(workdir: Path, config: ConfigDict, mark: str, need_bytes: float) -> bo
             unfinished = missing(workdir) and any((workdir / JOURNAL).glob("wave-*"))
             if not unfinished:
                 return True
-    free = shutil.disk_usage(workdir).free
-    if free < need_bytes + SPARE_BYTES:
-        raise BadInput(
-            f"workdir={workdir}: the sweep writes about {need_bytes / 1e6:.0f} MB and "
-            f"{SPARE_BYTES / 1e6:.0f} MB must remain, but only {free / 1e6:.0f} MB "
-            "are free"
-        )
     return False
 
 
@@ -158,7 +148,8 @@ def _check_results(workdir: Path, manifest: dict[str, Any]) -> None:
     """Compares the result files with their checksum from the manifest."""
     for name, digest in manifest.get("files", {}).items():
         path = workdir / name
-        if not path.is_file() or checksum(path) != digest:
+        whole = path.is_file() and looks_whole(path) and checksum(path) == digest
+        if not whole:
             raise BadInput(
                 f"workdir={workdir}: {name} is damaged or was changed; run the sweep "
                 "again in another directory"

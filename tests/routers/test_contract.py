@@ -1,5 +1,6 @@
 """Every router satisfies the contract. Wrong ones: `tests/routers/contract`."""
 
+import re
 from typing import Any
 
 import jax
@@ -72,6 +73,63 @@ def test_a_python_branch_on_a_knob_is_named() -> None:
     assert "Python branches on a knob" in details["compiles_once"]
     assert details["vmap_equals_loop"]
     assert not any("\n" in detail for detail in details.values())
+
+
+class Fails(Attention):
+    """Raises in a stage."""
+
+    def project(self, x: Array) -> Any:
+        raise RuntimeError("no such " + "luck " * 100)
+
+
+def test_an_error_is_told_once_with_its_line() -> None:
+    (*_, found) = examine(Fails(width=8))
+    assert found.check == "can_be_initialised"
+    assert found.detail.startswith("RuntimeError: no such luck luck")
+    assert re.search(
+        r"luck \.\.\. \(test_contract\.py:\d+, in project\)$", found.detail
+    )
+
+
+def test_details_that_repeat_are_told_once() -> None:
+    findings = examine(BranchesOnBrake(width=8))
+    details = [f.detail for f in findings if f.detail]
+    told = [d for d in details if not d.startswith("the same as in ")]
+    assert len(told) == len(set(told))
+    assert len(told) < len(details)
+
+
+class SmallDecay(Attention):
+    """The brake multiplies a decay that is small, as learned ones may be."""
+
+    def route(self, features: Any, geometry: Any, knobs: Any) -> Any:
+        small = dict(knobs) | {"brake": 3e-5 * knobs["brake"]}
+        return super().route(features, geometry, small)
+
+    def combine(self, features: Any, values: Array, geometry: Any, knobs: Any) -> Array:
+        small = dict(knobs) | {"brake": 3e-5 * knobs["brake"]}
+        return super().combine(features, values, geometry, small)
+
+
+class ForgetsLate(Attention):
+    """The fast path forgets what came before position 200."""
+
+    def combine(self, features: Any, values: Array, geometry: Any, knobs: Any) -> Array:
+        block = jnp.arange(geometry.mask.shape[-1]) // 200
+        mask = geometry.mask & (block[:, None] == block[None])
+        return super().combine(features, values, geometry.replace(mask=mask), knobs)
+
+
+def test_a_brake_on_a_small_decay_is_strong_later() -> None:
+    checks = ("strong_brake_keeps_the_nearest",)
+    assert all(f.passed for f in examine(SmallDecay(width=8), checks=checks))
+
+
+def test_a_fault_beyond_the_usual_length_needs_that_length() -> None:
+    checks = ("mixes_what_it_reports",)
+    assert all(f.passed for f in examine(ForgetsLate(width=8), checks=checks))
+    *_, found = examine(ForgetsLate(width=8), checks=checks, longest=256)
+    assert "query 2" in found.detail
 
 
 def test_dropped_routing_costs_nothing() -> None:

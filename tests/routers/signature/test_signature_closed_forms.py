@@ -4,9 +4,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from routers import causal_geometry
-from routers.signature import concentration, contribution
+from routers.signature import concentration, contribution, norms
 from routers.signature.diagnostic import gaussian_directions, random_routing
 
 
@@ -106,3 +108,23 @@ def test_rows_and_columns_of_a_sink_and_of_the_identity() -> None:
     np.testing.assert_allclose(concentration.gini(weights), [11 / 12, 0], atol=1e-6)
     np.testing.assert_allclose(concentration.row_peak(weights), [1, 1], rtol=1e-6)
     np.testing.assert_allclose(concentration.diagonal_mass(weights), [1 / 12, 1])
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    seed=st.integers(0, 2**31 - 1),
+    count=st.sampled_from([2, 16, 64]),
+    magnitude=st.sampled_from([1e-6, 1.0, 1e6]),
+)
+def test_a_correlation_with_rounding_errors_is_nan(
+    seed: int, count: int, magnitude: float
+) -> None:
+    """Numbers that differ by rounding alone are a constant; any more, and they vary."""
+    generator = np.random.default_rng(seed)
+    noise, other = generator.normal(size=(2, 1, count))
+    noise /= np.ptp(noise)
+    other = jnp.asarray(other, jnp.float32)
+    for size, constant in ((4e-7, True), (1e-5, False)):
+        nearly = jnp.asarray(magnitude * (1 + size * noise), jnp.float32)
+        for pair in ((nearly, other), (other, nearly)):
+            assert np.isnan(norms.rank_correlation(*pair)[0]) == constant

@@ -2,6 +2,7 @@
 
 import math
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from ml_collections import ConfigDict
@@ -10,7 +11,7 @@ from configs import attention, default
 from routers import ROUTERS
 from sweeps.design.config_file import check_config
 from sweeps.design.experiment import build_experiment
-from sweeps.design.memory import require_room
+from sweeps.design.memory import SPARE_BYTES, require_disk, require_room
 from sweeps.design.ranges import RANGES, Range, check_ranges, flat_items
 from sweeps.errors import BadInput
 from sweeps.main import main
@@ -128,6 +129,29 @@ def test_configs_that_fit_are_let_through() -> None:
     config = attention.get_config()
     experiment = build_experiment(config)
     require_room(config, experiment, 10**8)
+
+
+def test_what_the_disk_cannot_hold_names_settings_and_what_fits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = attention.get_config()
+    config.sweep.seeds = 40
+    free = SimpleNamespace(free=SPARE_BYTES + 1e6)
+    monkeypatch.setattr("shutil.disk_usage", lambda _: free)
+    require_disk(config, tmp_path, 1e6)
+    with pytest.raises(BadInput, match=r"^sweep.seeds=40, .*model.width=") as caught:
+        require_disk(config, tmp_path, 4e6)
+    assert "writes about 4 MB" in str(caught.value)
+    assert "must be smaller, sweep.seeds at most 10, or" in str(caught.value)
+
+
+def test_warm_up_is_no_longer_than_the_training() -> None:
+    config = attention.get_config()
+    config.train.warmup = config.train.steps
+    check_config(config)
+    config.train.warmup += 1
+    with pytest.raises(BadInput, match=r"train.warmup=\d+: must be at most train.st"):
+        check_config(config)
 
 
 def test_a_tuple_or_a_flag_where_a_number_belongs_is_refused() -> None:

@@ -14,6 +14,7 @@ from routers.contract import QUICK
 from sweeps.design.experiment import build_experiment
 from sweeps.engine import contract
 from sweeps.engine.contract import require_contract
+from sweeps.errors import BadInput
 from sweeps.main import main
 
 HONEST = """
@@ -76,16 +77,18 @@ def test_a_router_that_passes_is_checked_once_for_each_version(
 ) -> None:
     examined = []
     monkeypatch.setattr(
-        contract.contract, "examine", lambda r, checks: examined.append(checks) or []
+        contract.contract,
+        "examine",
+        lambda r, checks, longest: examined.append((checks, longest)) or [],
     )
     offer(HONEST)
-    assert "mine_router:Mine is new here" in told()[0]
+    assert "checking mine_router:Mine before its first sweep" in told()[0]
     assert told() == []
     assert len(told(rotary=True)) == 1  # another setting
     offer(HONEST + "# edited\n")
     assert len(told()) == 1
     assert told() == []
-    assert examined == [QUICK] * 3
+    assert examined == [(QUICK, 64)] * 3
 
 
 def test_a_router_that_fails_is_not_swept(
@@ -107,6 +110,19 @@ def test_a_router_that_fails_is_not_swept(
         assert re.search(rf"mine_router:Mine: .* failed; .*{named}", err)
         assert len(err.splitlines()) == 1
         assert not workdir.exists()
+
+
+def test_a_class_that_is_not_installed_is_named_by_its_module(
+    offer: Callable[[str], None],
+) -> None:
+    offer(HONEST)
+    config = attention.get_config()
+    config.router.name = "mine_router:Mine"
+    (router, _), *_ = build_experiment(config).routers.values()
+    assert router.__name__ == "Mine"
+    config.router.name = "mine_router:Other"
+    with pytest.raises(BadInput, match="router.name='mine_router:Other': cannot be"):
+        build_experiment(config)
 
 
 def test_a_damaged_memory_is_no_memory(

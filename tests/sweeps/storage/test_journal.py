@@ -129,6 +129,7 @@ def test_an_unfinished_save_is_not_damage(tmp_path: Path, states: TrainState) ->
     folder.rename(folder.with_name("0002.orbax-checkpoint-tmp"))
     saved = Journal(tmp_path, pytest.fail).newest(0, states)
     assert [one.step for one in saved.snapshots] == [0, 1]
+    assert not list(tmp_path.rglob("*-tmp"))  # Orbax would warn about it
 
 
 def test_the_checksum_sees_every_bit_and_place(states: TrainState) -> None:
