@@ -106,7 +106,7 @@ def bench_sweep(
         seconds, sheet = _growth(experiment, config, counts, console)
         sheets.append(sheet)
         if figure:
-            from sweeps.report.throughput import draw_scaling
+            from sweeps.bench.scaling import draw_scaling
 
             draw_scaling(figure, counts, seconds, REFERENCE)
     for sheet in sheets:

@@ -11,6 +11,7 @@ import numpy as np
 from routers.signature import COLLAPSE, HUB_KEY, VALUE_DRAIN
 from sweeps.findings.post_hoc import summarize_post_hoc
 from sweeps.findings.results import Results, quartiles
+from sweeps.findings.settling import summarize_settling
 from sweeps.findings.signature_onsets import sensitivity, summarize_parts
 from sweeps.findings.trajectories import (
     depth_trajectory,
@@ -47,6 +48,7 @@ def summarize_sweep(results: Results, router: str) -> dict[str, Any]:
         "refinement": results.refinement.plain() if results.refinement else None,
         "parts": summarize_parts(results),
         "sensitivity": sensitivity(results),
+        "settling": summarize_settling(results),
         "post_hoc": summarize_post_hoc(results),
         "diagnosis": _diagnosis(results),
         "layers": layers.shape[1],

@@ -23,7 +23,7 @@ from sweeps.findings.comparison import (
 )
 from sweeps.report.figures import STYLE
 from sweeps.report.knob_axis import KnobScale
-from sweeps.report.sentences import format_interval, format_onset
+from sweeps.report.parts import format_interval, format_onset
 
 
 def render(records: Sequence[Record], over: str | None, flags: str) -> str:

@@ -30,7 +30,8 @@ from sweeps.report.knob_axis import (
     shade_onset,
 )
 from sweeps.report.maps import map_layers, map_routing, map_steps, onset_steps
-from sweeps.report.sentences import PART_NAMES, parts_coincide, title
+from sweeps.report.parts import PART_NAMES, parts_coincide
+from sweeps.report.sentences import title
 from sweeps.storage.files import replacing
 
 NULL_STYLE: Any = {

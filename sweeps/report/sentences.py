@@ -1,20 +1,14 @@
 """The findings of a sweep in sentences that claim no more than the numbers show."""
 
-import math
 from typing import Any
 
-from sweeps.inference.criterion import NULLS, UNTRAINED
-
-PART_NAMES = {
-    "concentration": "concentration",
-    "rank_ratio": "rank ratio",
-    "stratification": "stratification",
-}
-NULL_NAMES = {
-    "uniform": "uniform routing",
-    "brake_only": "the brake alone",
-    UNTRAINED: "the untrained network",
-}
+from sweeps.report.parts import (
+    format_interval,
+    format_onset,
+    other_parts,
+    parts_coincide,
+    settling,
+)
 
 
 def describe(summary: dict[str, Any]) -> list[str]:
@@ -24,33 +18,14 @@ def describe(summary: dict[str, Any]) -> list[str]:
         *_open_ends(summary),
         *_at_zero(summary),
         *_refinement(summary),
-        *_other_parts(summary),
+        *other_parts(summary),
         parts_coincide(summary),
         *_sensitivity(summary),
+        *settling(summary),
         *_post_hoc(summary),
         *_price(summary),
         *_diverged(summary),
     ]
-
-
-def format_interval(low: float | None, high: float | None) -> str:
-    """An interval, with open ends named and enough digits to tell its ends apart."""
-    digits = 3
-    if low and high and high > low:
-        digits = max(3, 1 + math.ceil(-math.log10(math.log(high / low))))
-    ends = [f"{end:.{digits}g}" if end is not None else "open" for end in (low, high)]
-    return f"[{ends[0]}, {ends[1]}]"
-
-
-def format_onset(onset: dict[str, Any]) -> str:
-    """An onset in a few words: estimate and interval, or how it is censored."""
-    if onset["estimate"] is not None:
-        return f"{onset['estimate']:.3g} {format_interval(onset['low'], onset['high'])}"
-    if onset["censored"] is None:
-        return "no estimate"
-    share = {"all": "at least half", "none": "at most half"}[onset["censored"]]
-    doubt = " (undecided at some values)" if onset["undecided"] else ""
-    return f"{share} collapsed throughout{doubt}"
 
 
 def title(summary: dict[str, Any]) -> str:
@@ -167,62 +142,6 @@ def _refinement(summary: dict[str, Any]) -> list[str]:
             "this part of the interval narrower, more seeds can."
         )
     return [text]
-
-
-def _other_parts(summary: dict[str, Any]) -> list[str]:
-    """The measures of the other parts at the most collapsed value, against their nulls.
-
-    Nulls made by knobs leave the keys and values of the first layer unchanged, so the
-    untrained network is the only null for norms.
-    """
-    point = max(summary["curve"], key=lambda p: (p["collapsed"], -p["value"]))
-    quantile = summary["criterion"]["quantile"]
-    parts = (
-        ("rank_ratio", "rank ratio", NULLS),
-        ("hub_key_log_ratio", "logarithm of the hub's key norm over the median", None),
-        ("hub_value_log_ratio", "logarithm of its value norm over the median", None),
-    )
-    sentences = []
-    for name, label, nulls in parts:
-        part = point.get(name)
-        if not part or part["median"] is None:
-            continue
-        # A hub's key may be longer or shorter than the others.
-        low = name != "hub_key_log_ratio" or part["median"] < 0
-        side, level = ("low", 1 - quantile) if low else ("high", quantile)
-        bounds = {null: part["nulls"][null][side] for null in nulls or (UNTRAINED,)}
-        nearest = (min if low else max)(bounds, key=lambda n: bounds[n])
-        bound = bounds[nearest]
-        beyond = part["median"] < bound if low else part["median"] > bound
-        sentences.append(
-            f"At {summary['knob']} = {point['value']:g}, the {label} is "
-            f"{part['median']:.3g} (quartiles {part['low']:.3g} to "
-            f"{part['high']:.3g}), which is {'' if beyond else 'not '}"
-            f"{'below' if low else 'above'} the {level:.3g} quantile of "
-            f"{NULL_NAMES[nearest]} ({bound:.3g})."
-        )
-    return sentences
-
-
-def parts_coincide(summary: dict[str, Any]) -> str:
-    """Whether the three parts of the signature set in at the same value."""
-    parts = summary["parts"]
-    told = [
-        f"{label} {_at(parts[name]['onset'])} {format_onset(parts[name]['onset'])}"
-        for name, label in PART_NAMES.items()
-        if name in parts
-    ]
-    told += [f"{PART_NAMES[name]} not defined" for name in parts["not_defined"]]
-    verdict = {
-        "coincide": "The onsets of the parts of the signature coincide",
-        "differ": "The onsets of the parts of the signature differ",
-        "undecided": "It is undecided whether the parts of the signature coincide",
-    }[parts["verdict"]]
-    return f"{verdict}: {'; '.join(told)}."
-
-
-def _at(onset: dict[str, Any]) -> str:
-    return "with" if onset["estimate"] is None else "at"
 
 
 def _sensitivity(summary: dict[str, Any]) -> list[str]:

@@ -15,7 +15,8 @@ from sweeps.inference.agreement import compare_onsets
 from sweeps.inference.onset import Onset, estimate_onset, fraction_interval
 from sweeps.inference.snapshot import LOSS
 from sweeps.report.figures import draw_figures
-from sweeps.report.sentences import describe, parts_coincide
+from sweeps.report.parts import parts_coincide
+from sweeps.report.sentences import describe
 from tests import ROOT
 from tests.sweeps.simulated import STEPS, VALUES, simulate_results
 
