@@ -225,7 +225,8 @@ class RaisesNothing(Honest):
 
 def test_a_router_that_cannot_be_built_is_a_finding() -> None:
     findings = examine(RaisesNothing(width=WIDTH))
-    assert {f.detail for f in findings if not f.passed} == {"ValueError"}
+    details = {f.detail for f in findings if not f.passed}
+    assert details == {"ValueError (test_declarations.py:223, in setup)"}
 
 
 ROLLED = float(np.random.default_rng().random())
