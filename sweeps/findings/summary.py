@@ -21,8 +21,7 @@ from sweeps.findings.trajectories import (
 from sweeps.inference.criterion import NULLS
 from sweeps.inference.onset import estimate_onset, fraction_interval
 from sweeps.inference.snapshot import ACCURACY, LOSS
-
-SCHEMA = 3
+from sweeps.storage.shape import SCHEMA
 
 
 def summarize_sweep(results: Results, router: str) -> dict[str, Any]:

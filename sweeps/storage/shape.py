@@ -7,6 +7,8 @@ from typing import Any
 from sweeps.errors import BadInput
 from sweeps.storage.files import SUMMARY
 
+SCHEMA = 3
+"""Number of the structure of ``onset.json``, raised when a key changes its meaning."""
 NUMBER = (int, float)
 OPTIONAL = (int, float, type(None))
 QUARTILES = {"median": OPTIONAL, "low": OPTIONAL, "high": OPTIONAL}
@@ -30,6 +32,7 @@ SUMMARY_SHAPE = {
     "refinement": (dict, type(None)),
     "parts": dict,
     "sensitivity": list,
+    "settling": (dict, type(None)),
     "post_hoc": (dict, type(None)),
     "layers": int,
     "curve": [

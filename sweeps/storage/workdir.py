@@ -24,7 +24,7 @@ from sweeps.storage.files import (
 from sweeps.storage.lock import LOCK, READ_ONLY, lock
 from sweeps.storage.manifest import changed_settings, read_manifest
 from sweeps.storage.measurements import foreign_waves
-from sweeps.storage.shape import SUMMARY_SHAPE, check_shape
+from sweeps.storage.shape import SCHEMA, SUMMARY_SHAPE, check_shape
 
 DRAWN = ("onset", "onset_step", "map_steps", "map_layers", "routing")
 """Names of the figures of a complete sweep."""
@@ -138,7 +138,15 @@ def read_summary(workdir: Path) -> dict[str, Any]:
     _check_results(workdir, read_manifest(workdir))
     try:
         summary = read_json(workdir / SUMMARY)
+        check_shape(summary, {"schema": int})
+        if summary["schema"] != SCHEMA:
+            raise BadInput(
+                f"workdir={workdir}: {SUMMARY} has schema {summary['schema']}, this "
+                f"version reads schema {SCHEMA}; run the sweep again elsewhere"
+            )
         check_shape(summary, SUMMARY_SHAPE)
+    except BadInput:
+        raise
     except (ValueError, OSError) as error:
         raise BadInput(f"workdir={workdir}: {SUMMARY} is damaged ({error})") from None
     return summary

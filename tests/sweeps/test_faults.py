@@ -23,7 +23,7 @@ from sweeps.pipeline import sweep
 from sweeps.report import figures, wandb_runs
 from sweeps.runtime.output import SteadyStream
 from sweeps.storage.contents import check_path
-from sweeps.storage.files import temporary_name, write_json
+from sweeps.storage.files import checksum, temporary_name, write_json
 from sweeps.storage.journal import Journal
 from sweeps.storage.manifest import read_manifest
 from sweeps.storage.workdir import read_summary
@@ -115,9 +115,19 @@ def damage_structure(workdir: Path) -> None:
     (workdir / "onset.json").write_text(json.dumps(summary))
 
 
+def age(workdir: Path) -> None:
+    """Makes the record one of an earlier version, whose checksums fit."""
+    summary = json.loads((workdir / "onset.json").read_text())
+    (workdir / "onset.json").write_text(json.dumps(summary | {"schema": 2}))
+    manifest = json.loads((workdir / "manifest.json").read_text())
+    manifest["files"]["onset.json"] = checksum(workdir / "onset.json")
+    (workdir / "manifest.json").write_text(json.dumps(manifest))
+
+
 @pytest.mark.parametrize(
     ("damage", "named"),
     [
+        (age, "onset.json has schema 2, this version reads schema 3"),
         (damage_structure, "onset.json is damaged"),
         (lambda d: (d / "onset.json").write_text("[" * 200_000), "onset.json is"),
         (lambda d: (d / "onset.json").unlink(), "onset.json is damaged"),

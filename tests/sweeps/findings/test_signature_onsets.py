@@ -10,13 +10,14 @@ import pytest
 
 from routers.signature import COLLAPSE, HUB_KEY, RANK_RATIO, VALUE_DRAIN
 from sweeps.findings.signature_onsets import part_outcomes, summarize_parts
-from sweeps.findings.summary import SCHEMA, summarize_sweep
+from sweeps.findings.summary import summarize_sweep
 from sweeps.inference.agreement import compare_onsets
 from sweeps.inference.onset import Onset, estimate_onset, fraction_interval
 from sweeps.inference.snapshot import LOSS
 from sweeps.report.figures import draw_figures
 from sweeps.report.parts import parts_coincide
 from sweeps.report.sentences import describe
+from sweeps.storage.shape import SCHEMA
 from tests import ROOT
 from tests.sweeps.simulated import STEPS, VALUES, simulate_results
 
