@@ -47,7 +47,12 @@ def is_temporary(path: Path) -> bool:
 
 
 def remove_temporaries(folder: Path) -> None:
-    """Removes what launches that were killed have left unfinished in a folder."""
+    """Removes what launches that were killed have left unfinished in a folder.
+
+    Nothing is done where there is no such folder, or a link in its place.
+    """
+    if folder.is_symlink() or not folder.is_dir():
+        return
     for path in folder.iterdir():
         if is_temporary(path):
             remove(path)

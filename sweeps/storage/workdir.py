@@ -26,7 +26,7 @@ from sweeps.storage.manifest import changed_settings, read_manifest
 from sweeps.storage.measurements import foreign_waves
 from sweeps.storage.shape import SCHEMA, SUMMARY_SHAPE, check_shape
 
-DRAWN = ("onset", "onset_step", "map_steps", "map_layers", "routing")
+DRAWN = ("onset", "parts", "onset_step", "map_steps", "map_layers", "routing")
 """Names of the figures of a complete sweep."""
 
 
@@ -53,7 +53,8 @@ def hold(workdir: Path) -> Iterator[None]:
             held.callback(_remove_empty, created)
             _check_ours(workdir)
             held.enter_context(lock(workdir))
-            remove_temporaries(workdir)
+            for folder in (workdir, workdir / FIGURES, (workdir / CHECKPOINT).parent):
+                remove_temporaries(folder)
         except OSError as error:
             if error.errno not in READ_ONLY or not _is_complete(workdir):
                 raise BadInput(

@@ -143,6 +143,16 @@ def test_a_damaged_record_is_named(
         run(configure(tiny), copy)
 
 
+def test_what_a_killed_launch_left_unfinished_is_removed(
+    tiny: dict[str, Any], copy: Path
+) -> None:
+    for folder in (copy, copy / "figures", copy / "checkpoints"):
+        temporary_name(folder).write_text("half")
+    (copy / "figures/notes.tmp").write_text("not ours")
+    run(configure(tiny), copy)
+    assert [path.name for path in copy.rglob("*tmp*")] == ["notes.tmp"]
+
+
 def test_what_a_complete_directory_lacks_is_said(
     tiny: dict[str, Any], copy: Path
 ) -> None:
