@@ -10,10 +10,11 @@ source of the first half receives 2.4 times its mass under uniform routing (null
 1.1). 4/4, 3/4, 4/4 and 2/4 seeds collapse at brakes 0, .03, .075 and .19, from step 300
 to 400 on, and one of 12 members beyond. The critical brake is .19, with a 95 % interval
 of .075 to .48. With respect to the threshold this is not a strong case: at an excess of
-2.67 instead of 2 there is no collapse at any brake. The effective rank stays above its
-null until the brake removes the residual (15.7 at brake 0; 1.0 at 3, where the null has
-it too). Key norms differ by only 2 %, because the keys are normalised. The brake has a
-price: the held-out loss is 1.89 nats up to .075, 1.94 at .19 and 3.77 at 3.
+2.67 instead of 2 there is no collapse at any brake. The rank ratio is .60 at brake 0,
+.76 at .19 and .93 at .48 (nulls at least 1), with the same counts of collapsed seeds
+and the same critical brake. Key norms differ by less than 1 %, because the keys are
+normalised. The brake has a price: the held-out loss is 1.89 nats up to .075, 1.94 at
+.19 and 3.77 at 3.
 
 Search (4 seeds): with batch 16, learning rate 2e-3, clip 1 and T = 32, as in a
 prototype, 3/4 at brake 0 and 4/4 at .1 after 800 steps. A batch of 8 did the same in

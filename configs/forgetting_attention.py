@@ -9,9 +9,10 @@ Result (8 seeds): routing concentrates, with a hub mass of .67 at brake 0 (nulls
 Up to brake .053 all 8 seeds collapse; then 7/8 at .095, 3/8 at .17, 1/8 at .3 and none
 beyond. The critical brake is .14, with a 95 % interval of .095 to .27, so the published
 gate (brake 1) prevents hubs. The onset comes at step 120 at brake 0 and at step 180
-from .03 on. Key norms stratify at every brake (standard deviation over mean .39 at 0
-and .27 at 3, against .11 untrained). The effective rank of the routed output (6.4 at 0,
-9.8 at 3) is never below its nulls (2.97). The held-out loss is 1.702 to 1.722 nats.
+from .03 on. The rank ratio is .65 at 0 (nulls .99), .84 at .095 and 1.2 from .17 on;
+its critical brake is .088 (.053 to .17). The hub's key is 1.8 to 2 times as long as the
+median up to .095, its value .36 to .45 times; stratification ends at .15 (.095 to .27).
+Whether the three coincide is undecided. The held-out loss is 1.702 to 1.722 nats.
 
 Search: the recipe is that of `attention.py` at T = 32, the first one tried.
 """

@@ -8,10 +8,12 @@ Wall time on 2 CPU cores: 105 s.
 Result (4 seeds, no output gate, no rotation): the hub mass is .34 at brake 0 (nulls
 .17). Up to brake .32 all 4 seeds collapse, at the published decay (1) it is 1/4, and
 beyond none. The critical brake is .76, with a 95 % interval of .32 to 2.3. The onset
-comes late, at step 1600 to 2400. Key norms stratify up to brake 10 (standard deviation
-over mean .38 at 0, against .11 untrained). The effective rank (5.7 to 6.5) is never
-below its nulls. The held-out loss is 1.416 to 1.445 nats. The case is not a strong one:
-at a threshold of .4 instead of .3 there is no collapse.
+comes late, at step 1600 to 2400. The rank ratio is .31 at 0 (nulls .69), .43 at 3.2,
+.58 at 10 (null 1.0) and 1.2 from 32 on; its critical brake is 18 (10 to 32), far above
+that of concentration. The hub's key is 1.9 times as long as the median up to 10, its
+value up to 7 times, so it is not drained; stratification ends at 13 (4.4 to 32). The
+held-out loss is 1.416 to 1.445 nats. The case is not a strong one: at a threshold of .4
+instead of .3 there is no collapse.
 
 Search (3 or 4 seeds; hub mass at brakes 0, .03 and 3):
 
