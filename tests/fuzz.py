@@ -1,6 +1,6 @@
 """Tries hostile command lines: each must be answered by one line, or accepted.
 
-    python tests/fuzz.py --cases=1000 --seed=0 [--accepted]
+    python -m tests.fuzz --cases=1000 --seed=0 [--accepted]
 
 A case is *refused* if the command ends with exit code 2 and one line on stderr, within
 ten seconds, and leaves nothing behind. It is *accepted* if the command goes on to what
@@ -29,15 +29,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from unittest import mock
 
-ROOT = Path(__file__).parents[1]
-if __name__ == "__main__":
-    sys.path.insert(0, str(ROOT))
-
-from sweeps.main import main  # noqa: E402
-from sweeps.storage.lock import LOCK  # noqa: E402
-from tests.fuzz_cases import KINDS as GIVEN  # noqa: E402
-from tests.fuzz_cases import Case  # noqa: E402
-from tests.fuzz_records import damaged_record  # noqa: E402
+from sweeps.main import main
+from sweeps.storage.lock import LOCK
+from tests import ROOT
+from tests.fuzz_cases import KINDS as GIVEN
+from tests.fuzz_cases import Case
+from tests.fuzz_records import damaged_record
 
 KINDS = GIVEN | {"a damaged record": (damaged_record, 12)}
 """Makers of cases, with their weights."""

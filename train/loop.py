@@ -18,6 +18,7 @@ from routers.base import Array, Geometry
 from routers.signature.nulls import Variant
 from train import diagnose as diagnosis
 from train import measure as measurement
+from train.rank_ratios import draw_orders
 from train.step import (
     Member,
     TrainSpec,
@@ -125,7 +126,7 @@ class Loop:
         """
 
         def of_member(pair: tuple[Any, Any], shared: Any) -> dict[str, Array]:
-            (params, knobs), (geometry, (inputs, targets), rank_nulls) = pair, shared
+            (params, knobs), (geometry, (inputs, targets), *rest) = pair, shared
             return measurement.measure(
                 self.spec.model,
                 self.spec.slot,
@@ -134,10 +135,12 @@ class Loop:
                 geometry,
                 inputs,
                 targets,
-                rank_nulls,
+                *rest,
             )
 
-        shared = (task.geometry(), batch, jnp.asarray(rank_nulls))
+        geometry = task.geometry()
+        draws = draw_orders(geometry, len(batch[0]))
+        shared = (geometry, batch, jnp.asarray(rank_nulls), draws)
         return self.spread(of_member)((states.params, members.knobs), shared)
 
     def diagnose(

@@ -10,13 +10,10 @@ from routers.signature import COLLAPSE, signature
 from routers.signature.nulls import VARIANTS, variants
 from routers.signature.rank_ratio import why_unmixed
 from train.backbone import Backbone, cross_entropy
-from train.rank_ratios import rank_ratios, router_of
+from train.rank_ratios import Draws, draw_orders, rank_ratios, router_of
 
 SEQUENCES_AT_ONCE = 8
 """Number of sequences that are measured at once, by `vmap`, which bounds the memory."""
-RANKED = 4
-"""Number of sequences on which the rank ratio is measured. Its singular values cost
-more than all other measures."""
 
 
 def measure(
@@ -28,6 +25,7 @@ def measure(
     inputs: Array,
     targets: Array,
     rank_nulls: Array | bool = True,
+    draws: Draws | None = None,
 ) -> dict[str, Array]:
     """Measures one member on held-out sequences, a few at a time.
 
@@ -41,12 +39,15 @@ def measure(
       targets: int32 ``[E, T]``.
       rank_nulls: Whether to measure the rank ratio of the nulls too; it is NaN
         otherwise.
+      draws: Random orders from `train.rank_ratios.draw_orders`, which depend on no
+        member; drawn here if None.
 
     Returns:
       ``loss/held_out`` and ``accuracy/held_out`` as ``[R, E]``, and every measure of
       `signature` as ``[R, E, L, H]``; R counts `routers.signature.nulls.VARIANTS`, and
-      L counts the uses of routers of the slot. The rank ratio is measured on the first
-      `RANKED` sequences and NaN on the others; it is absent where it is not defined.
+      L counts the uses of routers of the slot. The rank ratio is measured on the
+      sequences that have draws and NaN on the others; it is absent where it is not
+      defined.
     """
     router = router_of(model, slot)
 
@@ -65,13 +66,11 @@ def measure(
     def ratios(knobs: Knobs, ranked: Array) -> Array:
         """Rank ratios ``[E, L, H]``, one sequence at a time."""
 
-        def of_sequence(pair: tuple[Array, Array]) -> Array:
-            one, key = pair
-            return rank_ratios(model, slot, params, knobs, geometry, one, key)
+        def of_sequence(pair: tuple[Array, Draws]) -> Array:
+            return rank_ratios(model, slot, params, knobs, geometry, *pair)
 
-        # The same random orders for all members, nulls and steps, which are compared.
-        keys = jax.random.split(jax.random.key(0), RANKED)
-        pairs = (inputs[:RANKED], keys[: len(inputs)])
+        kept = draws or draw_orders(geometry, len(inputs))
+        pairs = (inputs[: len(kept.key)], kept)
         shape = jax.eval_shape(of_sequence, jax.tree.map(lambda x: x[0], pairs)).shape
         nothing = jnp.full(shape, jnp.nan, jnp.float32)
         found = jax.lax.map(

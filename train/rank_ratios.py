@@ -10,6 +10,7 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from flax import struct
 
 from routers.base import Array, Geometry, Knobs, Router
 from routers.signature import hub_importance
@@ -25,8 +26,34 @@ from routers.signature.rank_ratio import (
 )
 from train.backbone import Backbone
 
+RANKED = 4
+"""Number of sequences on which the ratio is measured. Its singular values cost more
+than all other measures."""
 TOKENS = 8
 """Number of tokens at which the ratio over depth is taken."""
+
+
+class Draws(struct.PyTreeNode):
+    """Random orders of the sources, each with a leading axis of sequences.
+
+    Attributes:
+      key: PRNG keys, for routings whose sources are not those of the geometry.
+      orders: From `row_orders`, ``[E, draws, T, S]``.
+    """
+
+    key: Array
+    orders: Array
+
+
+def draw_orders(geometry: Geometry, sequences: int) -> Draws:
+    """Draws the orders for the first `RANKED` of a number of sequences.
+
+    They are the same for all members, nulls and steps, which are compared; to draw them
+    takes longer than to use them once.
+    """
+    mask = geometry.mask if geometry.mask.ndim == 2 else geometry.mask[0]
+    keys = jax.random.split(jax.random.key(0), RANKED)[:sequences]
+    return Draws(keys, jax.vmap(lambda key: row_orders(key, mask))(keys))
 
 
 def rank_ratios(
@@ -36,23 +63,22 @@ def rank_ratios(
     knobs: Knobs,
     geometry: Geometry,
     inputs: Array,
-    key: Array,
+    draws: Draws,
 ) -> Array:
     """Rank ratios ``[L, H]`` on one input ``[T, ...]``; NaN where undefined.
 
-    Arguments as in `train.measure.measure`; the key decides all random orders.
+    Arguments as in `train.measure.measure`, with the draws of this input.
     """
     seen = _Mixtures(slot)
     with nn.intercept_methods(seen):
         outputs: Any = model.apply({"params": params}, inputs[None], geometry, knobs)
     on, traces = outputs[1][slot]
     if slot == "depth":
-        return _over_depth(list(seen.mixed.values()), key)[None, None]
-    orders = row_orders(key, on.mask if on.mask.ndim == 2 else on.mask[0])
+        return _over_depth(list(seen.mixed.values()), draws.key)[None, None]
 
     def of_layer(mixed: Mixed, weights: Array) -> Array:
         hubs = hub(hub_importance(weights, on))
-        of_head = jax.vmap(lambda m, v, h: rank_ratio(m, v, orders, h))
+        of_head = jax.vmap(lambda m, v, h: rank_ratio(m, v, draws.orders, h))
         return of_head(mixed.matrix[0], mixed.values[0], hubs)
 
     return jnp.stack(

@@ -1,6 +1,5 @@
 """Checks of what a router's class declares; nothing is run."""
 
-import dataclasses
 import difflib
 import math
 from collections.abc import Collection, Iterator, Mapping
@@ -76,9 +75,10 @@ def _judge_names(router: Router) -> Iterator[str | None]:
     if not isinstance(reach, int | float) or not 0 <= reach < math.inf:
         yield f"reach: must be a finite number of at least 0, not {reach!r}"
     config = router.config
-    if not dataclasses.is_dataclass(config):
+    params = getattr(config, "__dataclass_params__", None)
+    if params is None or isinstance(config, type):
         yield f"config: must be a dataclass with a default, not {config!r}"
-    elif not config.__dataclass_params__.frozen:  # type: ignore[union-attr]
+    elif not params.frozen:
         yield f"config: {type(config).__name__} must be a frozen dataclass"
     yield from _misspelt(type(router))
 

@@ -30,6 +30,7 @@ class SteadyStream(io.TextIOBase):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
 
+    # The stubs declare attributes where the class has read-only properties.
     @property
     def encoding(self) -> str:  # type: ignore[override]
         """Encoding of the stream."""

@@ -173,11 +173,13 @@ def test_forward_equals_mix_and_the_plain_scan(router: Any, length: int) -> None
 
 @pytest.mark.parametrize("router", BOTH, ids=by_name)
 def test_a_subclass_mixes_its_own_way_at_every_length(router: Any) -> None:
-    class Negated(type(router)):  # type: ignore[misc]
+    kind: Any = type(router)
+
+    class Negated(kind):
         def mix(self, features: Any, geometry: Any, knobs: Any) -> Any:
             return -super().mix(features, geometry, knobs)
 
-    class Renamed(type(router)):  # type: ignore[misc]
+    class Renamed(kind):
         pass
 
     params, x = setting(router, router.segment + 3)

@@ -1,6 +1,6 @@
 """The rank ratio against float64, at its limits, and for every router."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from routers import ROUTERS, Attention, causal_geometry
+from routers import ROUTERS, Attention
 from routers.base import Router, neutral_knobs
 from routers.contract.geometries import GEOMETRIES
 from routers.signature.rank_ratio import (
@@ -165,9 +165,8 @@ def test_a_router_without_the_steps_has_no_rank_ratio() -> None:
     class Whole(Attention):
         """Defines `mix` alone."""
 
-        roles = {}  # noqa: RUF012
+        roles: ClassVar = {}
         combine = Router.combine
 
     assert why_unmixed(Whole) == "Whole defines neither combine nor the role value"
     assert why_unmixed(Attention) is None
-    assert causal_geometry(3).mask.shape == (3, 3)
