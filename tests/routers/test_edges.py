@@ -78,6 +78,8 @@ def test_outputs_and_gradients_are_those_of_the_matrix(
 
     found, wanted = run(list_edges(mask)), run(None)
     # What cancels in one gradient has the size of the others: so has its rounding.
+    # Of 150 random draws the largest difference was 1.4e-6 of the largest entry; one
+    # draw in thousands, without a brake and at content 5, had 2.2e-6.
     largest = max(float(jnp.max(jnp.abs(leaf))) for leaf in jax.tree.leaves(wanted))
     for one, other in zip(jax.tree.leaves(found), jax.tree.leaves(wanted), strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-5, atol=4e-6 * largest)
