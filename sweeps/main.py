@@ -25,7 +25,7 @@ from ml_collections import ConfigDict, config_flags
 
 from sweeps.errors import BadInput, printable
 from sweeps.runtime.interrupts import watch_command
-from sweeps.runtime.output import show_error, steady_output
+from sweeps.runtime.output import quiet_threads, steady_output
 
 COMMANDS = {
     "sweep": "train one router at many knob values and seeds, and map the onset",
@@ -225,7 +225,7 @@ def entry() -> None:
     arguments = sys.argv[1:]
     watch_command(arguments)
     out, _ = steady_output()
-    sys.excepthook = show_error
+    quiet_threads()
     where = " ".join(["onset", *arguments[:1]])
     try:
         code = main(arguments)

@@ -103,16 +103,30 @@ def steady_output() -> tuple[SteadyStream, SteadyStream]:
     return out, err
 
 
-def show_error(
-    kind: type[BaseException], error: BaseException, trace: TracebackType | None
-) -> None:
-    """Prints an uncaught exception, as `sys.excepthook`, if the main thread raised it.
+def quiet_threads() -> None:
+    """Keeps tracebacks of library threads off the screen, but not the main thread's.
 
-    Threads of libraries print theirs through the same hook when a save breaks off. The
-    error of the save itself reaches the main thread, which says it in one line.
+    When a save breaks off, TensorStore's threads report one traceback for every array,
+    some through `sys.excepthook` and some through `sys.unraisablehook`. The error of
+    the save itself reaches the main thread, which says it in one line.
     """
-    if threading.current_thread() is threading.main_thread():
-        sys.__excepthook__(kind, error, trace)
+    raised, unraisable = sys.excepthook, sys.unraisablehook
+
+    def show_raised(
+        kind: type[BaseException], error: BaseException, trace: TracebackType | None
+    ) -> None:
+        if _in_main_thread():
+            raised(kind, error, trace)
+
+    def show_unraisable(report: "sys.UnraisableHookArgs") -> None:
+        if _in_main_thread():
+            unraisable(report)
+
+    sys.excepthook, sys.unraisablehook = show_raised, show_unraisable
+
+
+def _in_main_thread() -> bool:
+    return threading.current_thread() is threading.main_thread()
 
 
 def _null() -> TextIO:

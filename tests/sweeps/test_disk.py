@@ -66,6 +66,32 @@ def test_a_full_disk_and_a_replaced_directory(
     assert str(workdir) in line
 
 
+def test_tracebacks_of_threads_are_kept_off_the_screen() -> None:
+    """One goes through each hook; the main thread's own two are printed."""
+    script = """if True:
+        import threading
+        from sweeps.runtime.output import quiet_threads
+        quiet_threads()
+        def fail():
+            class Fails:
+                def __del__(self):
+                    raise RuntimeError(threading.current_thread().name)
+            Fails()
+            raise RuntimeError(threading.current_thread().name)
+        # As a thread of C++ would, and not one that Python itself watches over.
+        threading.excepthook = lambda report: __import__("sys").excepthook(*report[:3])
+        thread = threading.Thread(target=fail, name="library")
+        thread.start()
+        thread.join()
+        fail()
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.stderr.count("RuntimeError: MainThread") == 2
+    assert "library" not in done.stderr
+
+
 def test_a_coordinator_that_nobody_runs_is_one_line(tmp_path: Path) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
