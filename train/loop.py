@@ -119,7 +119,7 @@ class Loop:
           members: ``[M]``.
           task: A `train.tasks.Task`, traced.
           batch: Held-out inputs ``[E, ...]`` and targets ``[E, T]``.
-          rank_nulls: Whether to measure the rank ratio of the nulls too.
+          rank_nulls: Whether to measure the rank ratio of the brake alone too.
 
         Returns:
           What `train.measure.measure` returns, with a leading axis ``[M]``.

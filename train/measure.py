@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 from routers.base import Array, Geometry, Knobs
 from routers.signature import COLLAPSE, signature
-from routers.signature.nulls import VARIANTS, variants
+from routers.signature.nulls import REAL, UNIFORM, VARIANTS, variants
 from routers.signature.rank_ratio import why_unmixed
 from train.backbone import Backbone, cross_entropy
 from train.rank_ratios import Draws, draw_orders, rank_ratios, router_of
@@ -37,8 +37,8 @@ def measure(
       geometry: Positions of one sequence or graph.
       inputs: Tokens int32 ``[E, T]`` or features ``[E, T, F]``.
       targets: int32 ``[E, T]``.
-      rank_nulls: Whether to measure the rank ratio of the nulls too; it is NaN
-        otherwise.
+      rank_nulls: Whether to measure the rank ratio of the brake alone too; it is NaN
+        otherwise. That of uniform routing is 1 by definition and not measured.
       draws: Random orders from `train.rank_ratios.draw_orders`, which depend on no
         member; drawn here if None.
 
@@ -91,8 +91,18 @@ def measure(
             measures[COLLAPSE] = ratios(knobs, ranked)
         return measures
 
-    ranked = jnp.stack([jnp.asarray(name == "") | rank_nulls for name in VARIANTS])
-    return jax.lax.map(of_variant, (variants(knobs), ranked))
+    ranked = jnp.stack(
+        [
+            (name != UNIFORM) & (jnp.asarray(name == REAL) | rank_nulls)
+            for name in VARIANTS
+        ]
+    )
+    measures = jax.lax.map(of_variant, (variants(knobs), ranked))
+    if COLLAPSE in measures:
+        found = measures[COLLAPSE]
+        one = jnp.where(jnp.isnan(found[VARIANTS.index(REAL)]), jnp.nan, 1.0)
+        measures[COLLAPSE] = found.at[VARIANTS.index(UNIFORM)].set(one)
+    return measures
 
 
 def accuracy(logits: Array, targets: Array) -> Array:

@@ -15,8 +15,8 @@ import jax.numpy as jnp
 from routers.base import Array, Router
 from routers.signature.diagnostic import CHANGES, DEVIATIONS, undefined
 
-REAL = ""
-VARIANTS = (REAL, "uniform", "brake_only")
+REAL, UNIFORM = "", "uniform"
+VARIANTS = (REAL, UNIFORM, "brake_only")
 """Names of the unchanged routing and of the nulls made by knobs."""
 
 UNTRAINED = "untrained"
@@ -66,7 +66,7 @@ def diagnostic_variants(
     """
     found = [
         Variant(REAL),
-        Variant("uniform", content=0.0, brake=0.0),
+        Variant(UNIFORM, content=0.0, brake=0.0),
         Variant("brake_only", content=0.0),
         Variant(UNTRAINED, params=AT_START),
     ]

@@ -114,8 +114,8 @@ def _measure(
 ) -> dict[str, Any]:
     """The measures of a wave's first ``count`` rows.
 
-    Ranks of nulls are taken at step 0 and at the last step only, because they are used
-    nowhere else and cost half of a measurement.
+    The rank ratio of the brake alone is taken at step 0 and at the last step only,
+    because it costs as much as that of the network and hardly depends on training.
     """
     ends = step in (0, compiled.experiment.steps)
     rank_nulls = replicate(compiled.mesh, jnp.asarray(ends))

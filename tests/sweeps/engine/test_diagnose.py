@@ -11,7 +11,7 @@ from ml_collections import ConfigDict
 from configs import attention
 from routers import ROUTERS
 from routers.signature import COLLAPSE, REDUCE
-from routers.signature.nulls import VARIANTS, diagnostic_variants
+from routers.signature.nulls import UNIFORM, VARIANTS, diagnostic_variants
 from routers.signature.reduction import HUB, reduction
 from sweeps.design.experiment import Experiment, build_experiment
 from sweeps.engine.inputs import make_members, take_row
@@ -94,6 +94,9 @@ def test_real_and_criterion_nulls_equal_the_measurement(
         )
         for params in setting.params
     )
+    own, even = here[COLLAPSE][0], here[COLLAPSE][VARIANTS.index(UNIFORM)]
+    assert np.isfinite(own).all()
+    assert (even == 1).all()  # by definition, so it is not measured
     shared = set(REDUCE) - {COLLAPSE}  # the diagnosis has effective ranks instead
     assert shared <= set(values)
     for name in sorted(shared):
