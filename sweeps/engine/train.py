@@ -114,8 +114,9 @@ def _measure(
 ) -> dict[str, Any]:
     """The measures of a wave's first ``count`` rows.
 
-    The rank ratio of the brake alone is taken at step 0 and at the last step only,
-    because it costs as much as that of the network and hardly depends on training.
+    The rank ratio of the brake alone costs as much as that of the network. It is taken
+    at step 0 and at the last step, which stand for the steps in between
+    (`sweeps.inference.criterion.Judge.null_bar`).
     """
     ends = step in (0, compiled.experiment.steps)
     rank_nulls = replicate(compiled.mesh, jnp.asarray(ends))

@@ -51,8 +51,10 @@ def summarize_post_hoc(results: Results) -> dict[str, Any] | None:
     now, grid = results.final, experiment.grid
     found, _ = diagnosis.model(experiment.criterion.metric)
     concentration = found[:, diagnosis.nulls.index(POST_HOC)]
-    sound = now.alive[neutral_members(experiment)] & np.isfinite(concentration)
-    outcome = np.where(sound, concentration > results.judge.bar(now), np.nan)
+    bar = results.judge.bar(now)  # infinite where no member trained there has a null
+    sound = now.alive[neutral_members(experiment)]
+    sound &= np.isfinite(concentration) & np.isfinite(bar)
+    outcome = np.where(sound, concentration > bar, np.nan)
     values = np.asarray(grid.axis.values)
     table = np.full((grid.unit.max() + 1, len(values)), np.nan)
     table[grid.unit, grid.value] = outcome

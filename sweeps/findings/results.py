@@ -10,6 +10,7 @@ from sweeps.design.experiment import Experiment
 from sweeps.design.grid import join_grids
 from sweeps.inference.criterion import Judge
 from sweeps.inference.diagnosis import Diagnosis
+from sweeps.inference.parts import part_outcomes
 from sweeps.inference.refine import History
 from sweeps.inference.snapshot import Snapshot, join_snapshots
 
@@ -47,21 +48,24 @@ class Results:
 
     @property
     def judge(self) -> Judge:
-        """Decides which members are collapsed."""
+        """Decides which members are collapsed, now that training is over."""
         experiment = self.experiment
-        return Judge(experiment.criterion, self.start, experiment.grid.value)
+        return Judge(
+            experiment.criterion, self.start, experiment.grid.value, self.final
+        )
 
     @cached_property
-    def outcomes(self) -> list[np.ndarray]:
-        """Which members were collapsed, bool ``[M]``, one array for each snapshot."""
-        return [self.judge.collapsed(snapshot) for snapshot in self.snapshots]
+    def outcomes(self) -> dict[str, np.ndarray]:
+        """Which members showed each part when, bool ``[measurements, M]``."""
+        judge = self.judge
+        courses = [part_outcomes(judge, snapshot) for snapshot in self.snapshots]
+        return {part: np.stack([now[part] for now in courses]) for part in courses[0]}
 
-    @property
-    def onset_steps(self) -> np.ndarray:
-        """First measured step at which each member is collapsed, NaN if at none."""
-        ever = np.asarray(self.outcomes)  # [measurements, M]
-        first = np.asarray(self.steps, float)[ever.argmax(0)]
-        return np.where(ever.any(0), first, np.nan)
+    def onset_steps(self, part: str) -> np.ndarray:
+        """First measured step at which each member shows a part, NaN if at none."""
+        course = self.outcomes[part]
+        first = np.asarray(self.steps, float)[course.argmax(0)]
+        return np.where(course.any(0), first, np.nan)
 
     def outcome_by_unit(self, outcome: np.ndarray | None = None) -> np.ndarray:
         """Final outcomes ``[units, values]``: 1, 0, or NaN for diverged members.
@@ -71,7 +75,8 @@ class Results:
             step.
         """
         grid = self.experiment.grid
-        outcome = self.outcomes[-1] if outcome is None else outcome
+        if outcome is None:
+            outcome = self.judge.collapsed(self.final)
         table = np.full((grid.unit.max() + 1, len(grid.axis.values)), np.nan)
         table[grid.unit, grid.value] = np.where(
             self.final.alive, outcome.astype(float), np.nan

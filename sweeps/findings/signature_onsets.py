@@ -1,19 +1,4 @@
-"""The three parts of the signature, each with its own criterion and its own onset.
-
-The definitions are ours. All parts use the criterion's quantile:
-
-- **concentration** is collapsed where it exceeds the threshold and every null
-  (`sweeps.inference.criterion`).
-- **rank ratio** is collapsed where it lies below its threshold and below the low
-  quantile (1 - quantile) of every criterion null. It is the effective rank of what was
-  mixed relative to that of row-permuted routing (`routers.signature.rank_ratio`), so
-  that uniform routing has the ratio 1.
-- **stratification** is there where the hub's key norm lies a factor away from the
-  median, or its value norm lies that factor below it, and beyond the same quantile of
-  the untrained network. Nulls made by knobs leave the first layer's keys and values as
-  they are: they would be compared with themselves. It is not defined for a router that
-  reports neither norm.
-"""
+"""The onsets of the three parts of the signature, and how they compare."""
 
 import dataclasses
 from collections.abc import Callable, Sequence
@@ -22,81 +7,38 @@ from typing import Any
 import numpy as np
 
 from routers.signature import COLLAPSE, HUB_KEY, RANK_RATIO, STRATIFIED, VALUE_DRAIN
-from routers.signature.nulls import UNTRAINED
 from sweeps.findings.results import Results
 from sweeps.inference.agreement import compare_onsets
-from sweeps.inference.criterion import Judge
 from sweeps.inference.onset import estimate_onset
-from sweeps.inference.snapshot import Snapshot
+from sweeps.inference.parts import (
+    CONCENTRATION,
+    FLAGS,
+    RANK,
+    STRATIFICATION,
+    low_rank,
+    stratified,
+)
 
-CONCENTRATION = "concentration"
-RANK = "rank_ratio"
-STRATIFICATION = "stratification"
 FACTORS = (1 / 2, 2 / 3, 1, 4 / 3, 5 / 3)
 """Thresholds of the sensitivity table, relative to the criterion's own threshold."""
 OTHER_THRESHOLDS = {RANK: (0.7, RANK_RATIO, 0.9), STRATIFICATION: (1.25, STRATIFIED, 2)}
 """Thresholds of the sensitivity tables of the other parts."""
 
 
-def part_outcomes(judge: Judge, now: Snapshot) -> dict[str, np.ndarray]:
-    """Which members show each part, bool ``[M]``; parts not defined are left out.
-
-    Args:
-      judge: Decides by the criterion; its quantile is used for all parts.
-      now: The measurement to judge.
-    """
-    outcomes = {CONCENTRATION: judge.collapsed(now)}
-    if COLLAPSE in now.model:
-        outcomes[RANK] = low_rank(judge, now, RANK_RATIO)
-    if HUB_KEY in now.model or VALUE_DRAIN in now.model:
-        outcomes[STRATIFICATION] = stratified(judge, now, STRATIFIED)
-    return outcomes
-
-
-def low_rank(judge: Judge, now: Snapshot, threshold: float) -> np.ndarray:
-    """Which members' rank ratio is below a threshold and every null, bool ``[M]``."""
-    bar = judge.null_bar(COLLAPSE, now, 1 - judge.criterion.quantile)
-    found = now.model[COLLAPSE][:, 0]
-    return (found < np.minimum(bar, threshold)) & now.alive
-
-
-def stratified(judge: Judge, now: Snapshot, factor: float) -> np.ndarray:
-    """Which members' hub differs by a factor in its key or value norm, bool ``[M]``."""
-    quantile, untrained = judge.criterion.quantile, (UNTRAINED,)
-    found = np.zeros(len(now.alive), bool)
-    if HUB_KEY in now.model:
-        two_sided = dataclasses.replace(judge, start=_magnitudes(judge.start))
-        bar = two_sided.null_bar(HUB_KEY, _magnitudes(now), quantile, untrained)
-        found |= np.abs(now.model[HUB_KEY][:, 0]) > np.maximum(bar, np.log(factor))
-    if VALUE_DRAIN in now.model:
-        bar = judge.null_bar(VALUE_DRAIN, now, 1 - quantile, untrained)
-        found |= now.model[VALUE_DRAIN][:, 0] < np.minimum(bar, -np.log(factor))
-    return found & now.alive
-
-
-def _magnitudes(snapshot: Snapshot) -> Snapshot:
-    """The hub's key can be longer or shorter, so its null is two-sided."""
-    spread = {**snapshot.spread, HUB_KEY: np.abs(snapshot.spread[HUB_KEY])}
-    return dataclasses.replace(snapshot, spread=spread)
-
-
 def per_member(results: Results) -> dict[str, np.ndarray]:
     """What figures show of each member at the last step, ``[M]`` each."""
     experiment, now = results.experiment, results.final
-    outcomes = part_outcomes(results.judge, now)
     shown = {
         "value": experiment.grid.swept,
         "concentration": now.model[experiment.criterion.metric][:, 0],
-        "collapsed": outcomes[CONCENTRATION],
         "diverged": ~now.alive,
-        "onset_step": results.onset_steps,
     }
     for name in (COLLAPSE, HUB_KEY, VALUE_DRAIN):
         if name in now.model:
             shown[name.split("/")[-1]] = now.model[name][:, 0]
-    for name, part in (("low_rank", RANK), ("stratified", STRATIFICATION)):
-        if part in outcomes:
-            shown[name] = outcomes[part]
+    for part, course in results.outcomes.items():
+        shown[FLAGS[part]] = course[-1]
+        shown[f"{part}/onset_step"] = results.onset_steps(part)
     return shown
 
 
@@ -104,7 +46,7 @@ def summarize_parts(results: Results) -> dict[str, Any]:
     """The onset of each part and how they compare, as plain JSON values."""
     now, grid = results.final, results.experiment.grid
     values = np.asarray(grid.axis.values)
-    outcomes = part_outcomes(results.judge, now)
+    outcomes = {part: course[-1] for part, course in results.outcomes.items()}
     onsets = {
         name: estimate_onset(values, results.outcome_by_unit(outcome))
         for name, outcome in outcomes.items()

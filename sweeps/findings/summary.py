@@ -9,17 +9,15 @@ from typing import Any
 import numpy as np
 
 from routers.signature import COLLAPSE, HUB_KEY, VALUE_DRAIN
-from sweeps.findings.post_hoc import summarize_post_hoc
+from routers.signature.nulls import POST_HOC
+from sweeps.findings.post_hoc import neutral_members, summarize_post_hoc
 from sweeps.findings.results import Results, quartiles
 from sweeps.findings.settling import summarize_settling
 from sweeps.findings.signature_onsets import sensitivity, summarize_parts
-from sweeps.findings.trajectories import (
-    depth_trajectory,
-    layer_outcomes,
-    training_trajectory,
-)
+from sweeps.findings.trajectories import trajectories
 from sweeps.inference.criterion import NULLS
 from sweeps.inference.onset import estimate_onset, fraction_interval
+from sweeps.inference.parts import CONCENTRATION, part_outcomes
 from sweeps.inference.snapshot import ACCURACY, LOSS
 from sweeps.storage.shape import SCHEMA
 
@@ -35,7 +33,7 @@ def summarize_sweep(results: Results, router: str) -> dict[str, Any]:
     axis = experiment.grid.axis
     outcome = results.outcome_by_unit()
     onset = estimate_onset(np.asarray(axis.values), outcome)
-    layers = layer_outcomes(results)
+    layers = part_outcomes(results.judge, results.final, by_layer=True)
     return {
         "schema": SCHEMA,
         "router": router,
@@ -50,21 +48,23 @@ def summarize_sweep(results: Results, router: str) -> dict[str, Any]:
         "settling": summarize_settling(results),
         "post_hoc": summarize_post_hoc(results),
         "diagnosis": _diagnosis(results),
-        "layers": layers.shape[1],
+        "layers": layers[CONCENTRATION].shape[1],
         "curve": [_point(results, layers, index) for index in range(len(axis.values))],
     }
 
 
-def _point(results: Results, layers: np.ndarray, index: int) -> dict[str, Any]:
+def _point(
+    results: Results, layers: dict[str, np.ndarray], index: int
+) -> dict[str, Any]:
     """One value of the axis: counts, spreads over seeds, and its nulls."""
     grid = results.experiment.grid
     chosen = grid.value == index
     now, start = results.final, results.start
     alive = chosen & now.alive
-    collapsed = int(results.outcomes[-1][chosen].sum())
+    collapsed = int(results.outcomes[CONCENTRATION][-1][chosen].sum())
     low, high = fraction_interval(collapsed, int(alive.sum()))
     concentration = results.experiment.criterion.metric
-    parts = {
+    measures = {
         name.split("/")[-1]: {
             **quartiles(now.model[name][alive, 0]),
             "nulls": _nulls(results, name, alive),
@@ -86,10 +86,8 @@ def _point(results: Results, layers: np.ndarray, index: int) -> dict[str, Any]:
         "nulls": _nulls(results, concentration, alive),
         "diagnostic_nulls": _diagnostic_nulls(results, concentration, alive),
         "hub_mass": quartiles(now.model["concentration/hub_mass"][alive, 0]),
-        **parts,
-        "onset_step": _onset_step(results, alive),
-        "training": training_trajectory(results, alive),
-        "depth": depth_trajectory(layers, alive),
+        **measures,
+        "parts": trajectories(results, layers, alive),
     }
 
 
@@ -99,10 +97,10 @@ def _nulls(results: Results, name: str, chosen: np.ndarray) -> dict[str, Any]:
         return {}
     return {
         null: _extremes(results, samples)
-        for null, every in results.judge.null_samples(
+        for null, samples in results.judge.null_samples(
             name, results.final, chosen
         ).items()
-        if len(samples := every[np.isfinite(every)])  # a zero matrix has no rank
+        if len(samples)  # a zero matrix has no rank
     }
 
 
@@ -129,32 +127,15 @@ def _diagnostic_nulls(
     results: Results, name: str, chosen: np.ndarray
 ) -> dict[str, Any]:
     """As `_nulls`, for the diagnostic nulls, which explain and never decide."""
-    if results.diagnosis is None or not chosen.any():
+    diagnosis, alive = results.diagnosis, results.final.alive
+    if diagnosis is None or not chosen.any():
         return {}
+    found = diagnosis.nulls_of(name, chosen)
+    if found.pop(POST_HOC, None) is not None:
+        sound = chosen & alive[neutral_members(results.experiment)]
+        found |= {POST_HOC: diagnosis.nulls_of(name, sound).get(POST_HOC, np.empty(0))}
     return {
         null: _extremes(results, samples)
-        for null, samples in results.diagnosis.nulls_of(name, chosen).items()
-        if null not in NULLS
-    }
-
-
-def _onset_step(results: Results, chosen: np.ndarray) -> dict[str, float | None]:
-    """Quartiles of the first collapsed step.
-
-    Members never collapsed are censored at the end: a quantile among them is None.
-    """
-    steps = np.sort(np.where(chosen, results.onset_steps, np.nan)[chosen])
-    steps = np.where(np.isnan(steps), np.inf, steps)
-
-    def quantile(share: float) -> float | None:
-        if not len(steps):
-            return None
-        value = np.quantile(steps, share, method="inverted_cdf")
-        return float(value) if np.isfinite(value) else None
-
-    return {
-        "median": quantile(0.5),
-        "low": quantile(0.25),
-        "high": quantile(0.75),
-        "reached": int(np.isfinite(steps).sum()),
+        for null, samples in found.items()
+        if null not in NULLS and len(samples)
     }

@@ -10,10 +10,12 @@ from routers.signature.reduction import HUB
 from sweeps.design.experiment import Experiment
 from sweeps.findings.results import Results
 from sweeps.inference.diagnosis import Diagnosis, mean, most_common
+from sweeps.inference.parts import FLAGS, part_outcomes
 from sweeps.inference.snapshot import Snapshot
 
 WHOLE_MODEL = -1
-"""Layer and head of a number that belongs to the whole model."""
+"""Layer and head of a number that belongs to the whole model, and head of one that
+belongs to a whole layer."""
 AGREEMENT = "concentration/hub_agreement"
 """Share of the sequences whose hub is the most common one."""
 
@@ -22,21 +24,22 @@ def make_table(results: Results) -> pa.Table:
     """All measurements and the diagnosis.
 
     Beside each value stand the criterion's quantile and its mirror image, ``high`` and
-    ``low``, over sequences x seeds at the same knob value; NaN where only means were
-    kept.
+    ``low``, over sequences x seeds at the same knob value that have not diverged; NaN
+    where only means were kept.
     """
-    parts = [
-        part
-        for snapshot, outcome in zip(results.snapshots, results.outcomes, strict=True)
-        for part in _measured_rows(results.experiment, snapshot, outcome)
-    ]
+    experiment, final = results.experiment, results.final
+    parts = []
+    for index, snapshot in enumerate(results.snapshots):
+        outcomes = {part: course[index] for part, course in results.outcomes.items()}
+        parts += _measured_rows(experiment, snapshot, outcomes)
+    parts += _layer_rows(results)
     if results.diagnosis is not None:
-        parts += _diagnosed_rows(results.experiment, results.diagnosis, results.final)
+        parts += _diagnosed_rows(experiment, results.diagnosis, final)
     return pa.concat_tables(parts)
 
 
 def _measured_rows(
-    experiment: Experiment, snapshot: Snapshot, outcome: np.ndarray
+    experiment: Experiment, snapshot: Snapshot, outcomes: dict[str, np.ndarray]
 ) -> list[pa.Table]:
     def block(
         metric: str,
@@ -45,17 +48,18 @@ def _measured_rows(
         where: tuple[int, int] | None = None,
         spread: np.ndarray | None = None,
     ) -> pa.Table:
+        spread = _sound(spread, snapshot)
         return _block(experiment, snapshot.step, metric, value, null, where, spread)
 
     parts = [
         block("loss/train", snapshot.train_loss, ""),
-        block("outcome/collapsed", outcome, ""),
+        *(block(f"outcome/{FLAGS[part]}", o, "") for part, o in outcomes.items()),
         block("outcome/diverged_step", snapshot.diverged, ""),
     ]
     for index, null in enumerate(VARIANTS):
         for metric, value in snapshot.model.items():
             if null and np.isnan(value[:, index]).all():
-                continue  # ranks of nulls are taken at the first and last step only
+                continue  # of the brake alone, at the first and last step only
             spread = snapshot.spread[metric][:, index]
             parts.append(block(metric, value[:, index], null, spread=spread))
         for metric, value in snapshot.layers.items():
@@ -65,6 +69,25 @@ def _measured_rows(
                 here = value[:, index, layer, head]
                 parts.append(block(metric, here, null, (layer, head)))
     return parts
+
+
+def _layer_rows(results: Results) -> list[pa.Table]:
+    """Which layers show each part at the last step, where onset in depth is taken."""
+    final = results.final
+    found = part_outcomes(results.judge, final, by_layer=True)
+    return [
+        _block(
+            results.experiment,
+            final.step,
+            f"outcome/{FLAGS[part]}",
+            outcome[:, layer],
+            "",
+            (layer, WHOLE_MODEL),
+            None,
+        )
+        for part, outcome in found.items()
+        for layer in range(outcome.shape[1])
+    ]
 
 
 def _diagnosed_rows(
@@ -81,6 +104,7 @@ def _diagnosed_rows(
         spread: np.ndarray | None = None,
     ) -> None:
         name, step = diagnosis.nulls[null], diagnosis.step
+        spread = _sound(spread, last)
         parts.append(_block(experiment, step, metric, value, name, where, spread))
 
     for metric, values in diagnosis.measures.items():
@@ -101,6 +125,11 @@ def _diagnosed_rows(
                 if share is not None:
                     add(AGREEMENT, share[:, null, layer, head], null, at)
     return parts
+
+
+def _sound(spread: np.ndarray | None, snapshot: Snapshot) -> np.ndarray | None:
+    """Samples ``[M, E]``, NaN for members that have diverged."""
+    return None if spread is None else np.where(snapshot.alive[:, None], spread, np.nan)
 
 
 def _quantiles(

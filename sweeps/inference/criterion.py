@@ -3,11 +3,12 @@
 A member is *collapsed* when its concentration exceeds a threshold **and**, by a margin,
 a high quantile of each of three criterion nulls: uniform routing, the brake alone and
 the untrained network. The quantile is taken over sequences x seeds at the member's own
-value of the swept knob.
+value of the swept knob; members that diverged are left out.
 """
 
 import dataclasses
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 
@@ -19,6 +20,11 @@ from sweeps.inference.snapshot import Snapshot
 NULLS = (*VARIANTS[1:], UNTRAINED)
 """Names of the criterion nulls."""
 
+Side = Literal["high", "low"]
+HIGH: Side = "high"
+LOW: Side = "low"
+"""The side of its nulls on which a measure shows a part of the signature."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Criterion:
@@ -27,7 +33,8 @@ class Criterion:
     Attributes:
       metric: Name of the measure of concentration that is judged.
       threshold: Value that it must exceed.
-      quantile: Quantile of each criterion null that it must also exceed.
+      quantile: Quantile of each criterion null that it must also exceed; below one
+        half, the bar is lower than the middle of the nulls.
       margin: Amount by which it must exceed that quantile.
     """
 
@@ -81,60 +88,69 @@ class Judge:
       criterion: The definition.
       start: The measurement at step 0, which is the untrained null.
       value_index: Index of each member's value of the swept knob, ``[M]``.
+      end: The measurement at the last step; None while training is under way.
     """
 
     criterion: Criterion
     start: Snapshot
     value_index: np.ndarray
+    end: Snapshot | None = None
 
     def collapsed(self, now: Snapshot) -> np.ndarray:
         """Which members are collapsed, bool ``[M]``; a diverged member never is."""
         found = now.model[self.criterion.metric][:, 0]
         return (found > self.bar(now)) & now.alive
 
-    def collapsed_layers(self, now: Snapshot) -> np.ndarray:
-        """Which layers of which members are collapsed, bool ``[M, L]``.
-
-        Every layer is judged by its most concentrated head against the whole model's
-        bar, so a member is collapsed exactly where one of its layers is.
-        """
-        found = now.layers[self.criterion.metric][:, 0].max(-1)
-        return (found > self.bar(now)[:, None]) & now.alive[:, None]
-
     def bar(self, now: Snapshot) -> np.ndarray:
         """What each member's concentration must exceed to be collapsed, ``[M]``."""
         criterion = self.criterion
-        null = self.null_bar(criterion.metric, now, criterion.quantile)
+        null = self.null_bar(criterion.metric, now, HIGH)
         return np.maximum(criterion.threshold, null + criterion.margin)
 
     def null_bar(
-        self, metric: str, now: Snapshot, quantile: float, nulls: Sequence[str] = NULLS
+        self, metric: str, now: Snapshot, side: Side, nulls: Sequence[str] = NULLS
     ) -> np.ndarray:
-        """The most extreme quantile among nulls of a measure at each member's value.
+        """What a measure must lie beyond to lie beyond every null, at a member's value.
+
+        Where a null was not measured at a step (the rank ratio of the brake alone is
+        measured at the first and the last step), its quantiles at both ends stand in:
+        the measure must lie beyond either of them.
 
         Args:
           metric: Name of the measure.
           now: The measurement to judge.
-          quantile: Above one half, the largest of the nulls' quantiles is taken;
-            otherwise the smallest.
+          side: `HIGH` for the largest of the nulls' quantiles at `Criterion.quantile`,
+            `LOW` for the smallest of those at 1 - `Criterion.quantile`.
           nulls: Names of the nulls to use.
 
         Returns:
-          ``[M]``; a null without a finite sample is left out, and the bar is infinite
-          where no null has one.
+          ``[M]``; a null without a finite sample is left out, and where no null has one
+          the bar is infinite on this side, so that nothing lies beyond it.
         """
-        largest = quantile > 0.5
-        extreme, nothing = (max, -np.inf) if largest else (min, np.inf)
+        quantile, extreme, never = {
+            HIGH: (self.criterion.quantile, max, np.inf),
+            LOW: (1 - self.criterion.quantile, min, -np.inf),
+        }[side]
         result = np.empty(len(self.value_index))
         for index in np.unique(self.value_index):
             chosen = self.value_index == index
-            samples = self.null_samples(metric, now, chosen)
-            finite = [samples[null][np.isfinite(samples[null])] for null in nulls]
-            result[chosen] = extreme(
-                float(np.quantile(sample, quantile)) if len(sample) else nothing
-                for sample in finite
-            )
+            samples = self._bar_samples(metric, now, chosen & now.alive, nulls)
+            bars = [float(np.quantile(sample, quantile)) for sample in samples]
+            result[chosen] = extreme(bars, default=never)
         return result
+
+    def _bar_samples(
+        self, metric: str, now: Snapshot, chosen: np.ndarray, nulls: Sequence[str]
+    ) -> list[np.ndarray]:
+        """What `null_bar` takes quantiles of: each null now, or else at both ends."""
+        present = self.null_samples(metric, now, chosen)
+        ends = [end for end in (self.start, self.end) if end is not None]
+        at_ends = [self.null_samples(metric, end, chosen) for end in ends]
+        found: list[np.ndarray] = []
+        for null in nulls:
+            measured = len(present[null]) > 0
+            found += [now[null] for now in ([present] if measured else at_ends)]
+        return [samples for samples in found if len(samples)]
 
     def null_samples(
         self, metric: str, now: Snapshot, chosen: np.ndarray
@@ -144,15 +160,17 @@ class Judge:
         Args:
           metric: Name of the measure.
           now: The measurement whose nulls are wanted.
-          chosen: Members at one value of the knob, bool ``[M]``.
+          chosen: Members at one value of the knob, bool ``[M]``; those that diverged
+            are left out.
 
         Returns:
-          The name of each null and its flat samples over sequences x members.
+          The name of each null and its finite samples over sequences x members, flat.
         """
+        rows = {null: (now, row) for row, null in enumerate(VARIANTS) if null}
+        rows[UNTRAINED] = (self.start, 0)
+        kept = chosen & now.alive
         samples = {
-            null: now.spread[metric][chosen, row].ravel()
-            for row, null in enumerate(VARIANTS)
-            if null
+            null: snapshot.spread[metric][kept, row].ravel()
+            for null, (snapshot, row) in rows.items()
         }
-        samples[UNTRAINED] = self.start.spread[metric][chosen, 0].ravel()
-        return samples
+        return {null: every[np.isfinite(every)] for null, every in samples.items()}

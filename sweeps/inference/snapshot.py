@@ -2,16 +2,16 @@
 
 A measure is taken in every layer and head. The model's one number is the extreme over
 layers and heads that `routers.signature.REDUCE` names for the measure, and every null
-takes the same extreme.
+takes the same extreme. Layers and heads where a measure has no value are left out.
 """
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from routers.signature import REDUCE
-from sweeps.inference.diagnosis import mean
+from sweeps.inference.diagnosis import mean, reduce
 
 LOSS = "loss/held_out"
 ACCURACY = "accuracy/held_out"
@@ -44,18 +44,9 @@ class Snapshot:
         """Members that have not diverged, bool ``[M]``."""
         return self.diverged < 0
 
-
-def _absolute_maximum(values: np.ndarray, axis: tuple[int, int]) -> np.ndarray:
-    high, low = values.max(axis), values.min(axis)
-    return np.where(-low > high, low, high)
-
-
-_EXTREMES: Mapping[str, Callable[..., np.ndarray]] = {
-    "max": np.max,
-    "min": np.min,
-    "mean": np.mean,
-    "absmax": _absolute_maximum,
-}
+    def by_layer(self, name: str) -> np.ndarray:
+        """A measure's number for every layer ``[M, L]``, its extreme over heads."""
+        return reduce(self.layers[name][:, 0, :, None], REDUCE[name])
 
 
 def summarize(
@@ -70,10 +61,9 @@ def summarize(
         if name in (LOSS, ACCURACY):
             model[name], spread[name] = values.mean(-1), values
             continue
-        extreme = _EXTREMES[REDUCE[name]]
         layers[name] = mean(values)  # the rank ratio is taken on some sequences
-        model[name] = extreme(layers[name], (-2, -1))
-        spread[name] = extreme(values, (-2, -1))
+        model[name] = reduce(layers[name], REDUCE[name])
+        spread[name] = reduce(values, REDUCE[name])
     return Snapshot(step, layers, model, spread, train_loss, diverged)
 
 

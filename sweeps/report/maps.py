@@ -1,4 +1,4 @@
-"""Collapse over knob values and training steps, over values and layers; routing."""
+"""The parts over knob values and training steps, over values and layers; routing."""
 
 from typing import Any
 
@@ -16,18 +16,27 @@ from sweeps.report.knob_axis import (
     legend_above,
     number,
 )
+from sweeps.report.parts import PART_NAMES
 
 SHADES = "OrRd"
 
 
-def _shares(summary: dict[str, Any], block: str, key: str) -> np.ndarray:
+def _shares(summary: dict[str, Any], part: str, block: str, key: str) -> np.ndarray:
     """Shares of the finished members ``[values, columns]``; NaN if none finished."""
     rows = []
     for point in summary["curve"]:
         alive = point["members"] - point["diverged"]
-        counts = np.asarray(point[block][key], float)
+        counts = np.asarray(point["parts"][part][block][key], float)
         rows.append(counts / alive if alive else np.full_like(counts, np.nan))
     return np.asarray(rows)
+
+
+def _why_not(summary: dict[str, Any], part: str, block: str) -> str | None:
+    """Why a part cannot be drawn over steps or layers, or None."""
+    courses = summary["curve"][0]["parts"]
+    if part not in courses:
+        return "not defined"
+    return None if courses[part][block] else "one number for\nall layers"
 
 
 def _draw(axes: Axes, shares: np.ndarray, summary: dict[str, Any]) -> Any:
@@ -48,72 +57,90 @@ def _draw(axes: Axes, shares: np.ndarray, summary: dict[str, Any]) -> Any:
 
 
 def map_steps(summary: dict[str, Any]) -> Figure:
-    """Draws survival curves by value, and the share collapsed over (value, step).
+    """Draws survival curves by value, and the shares over (value, step), of each part.
 
     Args:
       summary: Content of ``onset.json``.
     """
-    figure, (left, right) = plt.subplots(
-        1, 2, figsize=(8.6, 3.4), width_ratios=(1, 1.15), layout="constrained"
-    )
-    steps = np.asarray(summary["curve"][0]["training"]["step"])
-    free = 1 - _shares(summary, "training", "ever")
-    colors = plt.get_cmap("viridis")(np.linspace(0, 0.95, len(free)))
-    for point, share, color in zip(summary["curve"], free, colors, strict=True):
-        left.step(steps, share, where="post", color=color, lw=1.3,
-                  label=f"{point['value']:.4g}")  # fmt: skip
-    left.set_ylim(-0.03, 1.03)
-    left.set_xlabel("training step")
-    left.set_ylabel("share not collapsed so far")
-    left.legend(
+    figure, panels = _grid(summary, "training", "collapse in training", height=2.7)
+    values = [point["value"] for point in summary["curve"]]
+    colors = plt.get_cmap("viridis")(np.linspace(0, 0.95, len(values)))
+    image: Any = None
+    for (top, bottom), part in zip(panels.T, PART_NAMES, strict=True):
+        if _why_not(summary, part, "training"):
+            continue
+        steps = np.asarray(summary["curve"][0]["parts"][part]["training"]["step"])
+        free = 1 - _shares(summary, part, "training", "ever")
+        for value, share, color in zip(values, free, colors, strict=True):
+            top.step(steps, share, where="post", color=color, lw=1.3,
+                     label=f"{value:.4g}")  # fmt: skip
+        top.set_ylim(-0.03, 1.03)
+        top.set_xlabel("training step")
+        image = _draw(bottom, _shares(summary, part, "training", "collapsed"), summary)
+        shown = np.unique(np.linspace(0, len(steps) - 1, 5).round().astype(int))
+        bottom.set_xticks(shown, [str(step) for step in steps[shown]])
+        bottom.set_xlabel("training step (measured)")
+        _mark_onset(bottom, summary, part)
+    panels[0, 0].set_ylabel("share of seeds\nwithout it so far")
+    panels[1, 0].set_ylabel(summary["knob"])
+    panels[0, -1].legend(
+        *panels[0, 0].get_legend_handles_labels(),
         title=summary["knob"],
-        loc="lower left",
-        bbox_to_anchor=(-0.02, 1.0),
-        ncols=5,
+        loc="center left",
+        bbox_to_anchor=(1.02, 0.5),
+        ncols=1 + len(values) // 16,
         fontsize=6.5,
         title_fontsize=7,
-        columnspacing=1.0,
     )
-    image = _draw(right, _shares(summary, "training", "collapsed"), summary)
-    shown = np.unique(np.linspace(0, len(steps) - 1, 6).round().astype(int))
-    right.set_xticks(shown, [str(step) for step in steps[shown]])
-    right.set_xlabel("training step (measured)")
-    right.set_ylabel(summary["knob"])
-    _mark_onset(right, summary)
-    figure.colorbar(image, ax=right, label="share of seeds collapsed at this step")
-    figure.suptitle(
-        f"{summary['router']}: collapse in training", x=0.01, ha="left", fontsize=9
-    )
+    figure.colorbar(image, ax=list(panels[1]), label="share of seeds at this step")
     return figure
 
 
 def map_layers(summary: dict[str, Any]) -> Figure:
-    """Draws the share collapsed, and of first collapsed layers, over (value, layer).
+    """Draws where each part is, and is first, over (value, layer).
 
     Args:
       summary: Content of ``onset.json``.
     """
-    figure, panels = plt.subplots(
-        1, 2, figsize=(7.2, 3.2), sharey=True, layout="constrained"
-    )
-    titles = {"collapsed": "collapsed layers", "first": "first collapsed layer"}
-    for axes, (key, title) in zip(panels, titles.items(), strict=True):
-        image = _draw(axes, _shares(summary, "depth", key), summary)
-        axes.set_xticks(range(summary["layers"]))
-        axes.set_xlabel("layer, from the input")
-        axes.set_title(title)
-        _mark_onset(axes, summary)
-    panels[0].set_ylabel(summary["knob"])
-    figure.colorbar(image, ax=list(panels), label="share of seeds at the last step")
-    figure.suptitle(
-        f"{summary['router']}: collapse in depth", x=0.01, ha="left", fontsize=9
+    figure, panels = _grid(summary, "depth", "collapse in depth", height=2.4)
+    titles = {"collapsed": "layer", "first": "first layer"}
+    image: Any = None
+    for row, (key, title) in zip(panels, titles.items(), strict=True):
+        for axes, part in zip(row, PART_NAMES, strict=True):
+            if _why_not(summary, part, "depth"):
+                continue
+            image = _draw(axes, _shares(summary, part, "depth", key), summary)
+            axes.set_xticks(range(summary["layers"]))
+            axes.set_xlabel(f"{title}, from the input")
+            _mark_onset(axes, summary, part)
+        row[0].set_ylabel(summary["knob"])
+    figure.colorbar(
+        image, ax=list(panels.flat), label="share of seeds at the last step"
     )
     return figure
 
 
-def _mark_onset(axes: Axes, summary: dict[str, Any]) -> None:
-    """Marks the critical value, placed between rows as on a logarithmic axis."""
-    estimate = summary["onset"]["estimate"]
+def _grid(
+    summary: dict[str, Any], block: str, title: str, height: float
+) -> tuple[Figure, np.ndarray]:
+    """Two rows of panels with one column for each part of the signature."""
+    figure, panels = plt.subplots(
+        2, len(PART_NAMES), figsize=(9.6, 2 * height), sharey="row",
+        layout="constrained", squeeze=False,
+    )  # fmt: skip
+    figure.suptitle(f"{summary['router']}: {title}", x=0.01, ha="left", fontsize=9)
+    for column, (part, name) in zip(panels.T, PART_NAMES.items(), strict=True):
+        column[0].set_title(name)
+        if why := _why_not(summary, part, block):
+            for axes in column:
+                axes.text(0.5, 0.5, why, transform=axes.transAxes, ha="center")
+                axes.set_xticks([])
+    return figure, panels
+
+
+def _mark_onset(axes: Axes, summary: dict[str, Any], part: str) -> None:
+    """Marks a part's critical value, placed between rows as on a logarithmic axis."""
+    estimate = summary["parts"][part]["onset"]["estimate"]
     if estimate is None:
         return
     values = np.asarray([point["value"] for point in summary["curve"]])
@@ -125,42 +152,63 @@ def _mark_onset(axes: Axes, summary: dict[str, Any]) -> None:
 def onset_steps(
     summary: dict[str, Any], members: dict[str, Any], scale: KnobScale
 ) -> Figure:
-    """Draws the first measured step with collapse of every seed.
+    """Draws the first measured step at which every seed shows each part.
 
     Args:
       summary: Content of ``onset.json``.
       members: From `sweeps.findings.signature_onsets.per_member`.
       scale: The axis of knob values.
     """
-    figure, axes = plt.subplots(figsize=(5.2, 3.0))
-    scale.dress(axes, summary["knob"])
-    end = summary["steps"]
-    step = members["onset_step"]
+    parts = [part for part in PART_NAMES if part in summary["curve"][0]["parts"]]
+    figure, panels = plt.subplots(
+        len(parts), 1, figsize=(5.2, 1 + 1.8 * len(parts)), sharex=True,
+        layout="constrained", squeeze=False,
+    )  # fmt: skip
+    for axes, part in zip(panels[:, 0], parts, strict=True):
+        scale.dress(axes, summary["knob"] if part == parts[-1] else "")
+        _first_steps(axes, summary, members, scale, part)
+    legend_above(panels[0, 0], columns=3)
+    title = f"{summary['router']}: onset in training, the first measured step"
+    figure.suptitle(title, x=0.02, ha="left", fontsize=9)
+    return figure
+
+
+def _first_steps(
+    axes: Axes,
+    summary: dict[str, Any],
+    members: dict[str, Any],
+    scale: KnobScale,
+    part: str,
+) -> None:
+    """Draws one part's onset steps; seeds that never show it are above the last one.
+
+    Seeds that diverged are left out.
+    """
+    end, alive = summary["steps"], ~members["diverged"]
+    step = members[f"{part}/onset_step"][alive]
     never = np.isnan(step)
-    position = jitter(members, scale)
+    position = jitter(members, scale)[alive]
     axes.plot(
         position[~never], step[~never], "o", ms=3.6, color=COLLAPSED, label="one seed"
     )
-    if never.any():
-        axes.plot(
-            position[never],
-            np.full(never.sum(), end * 1.06),
-            "^",
-            ms=3.6,
-            mfc="none",
-            color=FREE,
-            label="not collapsed by the end",
-        )
-    medians = [number(p["onset_step"]["median"]) for p in summary["curve"]]
+    axes.plot(
+        position[never],
+        np.full(never.sum(), end * 1.08),
+        "^",
+        ms=3.6,
+        mfc="none",
+        color=FREE,
+        label="not by the end",
+    )
+    medians = [
+        number(point["parts"][part]["onset_step"]["median"])
+        for point in summary["curve"]
+    ]
     axes.plot(scale([p["value"] for p in summary["curve"]]), medians, "_", ms=18,
               mew=1.6, color=INK, label="median, if reached")  # fmt: skip
     axes.axhline(end, color=INK, lw=0.7)
-    axes.set_ylim(0, end * 1.12)
-    axes.set_ylabel("onset step\n(first measured step with collapse)")
-    legend_above(axes, columns=3)
-    title = f"{summary['router']}: onset in training"
-    figure.suptitle(title, x=0.02, y=1.04, ha="left", fontsize=9)
-    return figure
+    axes.set_ylim(0, end * 1.16)
+    axes.set_ylabel(f"onset step,\n{PART_NAMES[part]}")
 
 
 def map_routing(examples: list[tuple[str, np.ndarray]]) -> Figure:

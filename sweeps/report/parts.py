@@ -58,7 +58,13 @@ def other_parts(summary: dict[str, Any]) -> list[str]:
         # A hub's key may be longer or shorter than the others.
         low = name != "hub_key_log_ratio" or part["median"] < 0
         side, level = ("low", 1 - quantile) if low else ("high", quantile)
-        bounds = {null: part["nulls"][null][side] for null in nulls or (UNTRAINED,)}
+        bounds = {
+            null: part["nulls"][null][side]
+            for null in nulls or (UNTRAINED,)
+            if null in part["nulls"]
+        }
+        if not bounds:
+            continue
         nearest = (min if low else max)(bounds, key=lambda n: bounds[n])
         bound = bounds[nearest]
         beyond = part["median"] < bound if low else part["median"] > bound
@@ -70,6 +76,41 @@ def other_parts(summary: dict[str, Any]) -> list[str]:
             f"{NULL_NAMES[nearest]} ({bound:.3g})."
         )
     return sentences
+
+
+def courses(summary: dict[str, Any]) -> list[str]:
+    """When and in which layer each part sets in, at the most collapsed value."""
+    point = max(summary["curve"], key=lambda p: (p["collapsed"], -p["value"]))
+    seeds, layers = point["members"] - point["diverged"], summary["layers"]
+    found = {PART_NAMES[part]: course for part, course in point["parts"].items()}
+    shown = {n: c for n, c in found.items() if c["onset_step"]["reached"]}
+    if not shown:
+        return []
+    where = f"{summary['knob']} = {point['value']:g}"
+    times = [f"{name} {_first_step(c, seeds)}" for name, c in shown.items()]
+    sentences = [
+        f"In training, at {where}, medians over seeds of the first measured step: "
+        f"{'; '.join(times)}."
+    ]
+    depths = [
+        f"{name} {course['depth']['median_first'] * layers - 1:.3g}"
+        for name, course in shown.items()
+        if course["depth"] and course["depth"]["median_first"] is not None
+    ]
+    if layers > 1 and depths:
+        sentences.append(
+            f"In depth, at {where}, medians over seeds of the first of {layers} layers "
+            f"(0 is at the input): {'; '.join(depths)}."
+        )
+    return sentences
+
+
+def _first_step(course: dict[str, Any], seeds: int) -> str:
+    first = course["onset_step"]
+    reached = f"{first['reached']} of {seeds} seeds"
+    if first["median"] is None:
+        return f"later than the last one ({reached})"
+    return f"{first['median']:g} ({reached})"
 
 
 def parts_coincide(summary: dict[str, Any]) -> str:

@@ -3,6 +3,7 @@
 from typing import Any
 
 from sweeps.report.parts import (
+    courses,
     format_interval,
     format_onset,
     other_parts,
@@ -20,6 +21,7 @@ def describe(summary: dict[str, Any]) -> list[str]:
         *_refinement(summary),
         *other_parts(summary),
         parts_coincide(summary),
+        *courses(summary),
         *_sensitivity(summary),
         *settling(summary),
         *_post_hoc(summary),

@@ -177,7 +177,7 @@ def _cells(point: dict[str, Any]) -> list[str]:
             _factor(point.get(f"hub_{one}_log_ratio")) for one in ("key", "value")
         ),
         _show(point["loss"]["median"], 3),
-        _show(point["onset_step"]["median"], 0),
+        _show(point["parts"]["concentration"]["onset_step"]["median"], 0),
     ]
 
 

@@ -225,7 +225,7 @@ def curve_metrics(point: dict[str, Any]) -> dict[str, float]:
         "onset/collapse_fraction_low": point["fraction"]["low"],
         "onset/collapse_fraction_high": point["fraction"]["high"],
         "onset/diverged": point["diverged"],
-        "onset/step": point["onset_step"]["median"],
+        "onset/step": point["parts"]["concentration"]["onset_step"]["median"],
     }
     for name in ("concentration", "hub_mass", "loss", *PART_MEASURES):
         for statistic, value in point.get(name, {}).items():

@@ -41,6 +41,7 @@ def simulate_results(
         criterion=make_criterion("causal", None, 0.99, 0.02),
         kind="causal",
         steps=STEPS[-1],
+        fixed={},
     )
     snapshots = []
     swept = np.asarray(values)[grid.value]

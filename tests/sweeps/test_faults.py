@@ -127,7 +127,7 @@ def age(workdir: Path) -> None:
 @pytest.mark.parametrize(
     ("damage", "named"),
     [
-        (age, "onset.json has schema 2, this version reads schema 3"),
+        (age, "onset.json has schema 2, this version reads schema 4"),
         (damage_structure, "onset.json is damaged"),
         (lambda d: (d / "onset.json").write_text("[" * 200_000), "onset.json is"),
         (lambda d: (d / "onset.json").unlink(), "onset.json is damaged"),

@@ -11,6 +11,7 @@ from routers.signature.nulls import POST_HOC
 from sweeps.findings.post_hoc import neutral_members, summarize_post_hoc, why_absent
 from sweeps.findings.results import Results
 from sweeps.findings.signature_onsets import summarize_parts
+from sweeps.findings.summary import summarize_sweep
 from sweeps.inference.diagnosis import Diagnosis
 from tests.sweeps.simulated import HEADS, HUB_MASS, LAYERS, VALUES, simulate_results
 
@@ -52,6 +53,17 @@ def test_a_seed_that_diverged_at_the_neutral_value_says_nothing_anywhere() -> No
     found = summarize_post_hoc(results)
     assert found["onset"]["units"] == 7
     assert max(found["collapsed"]) == 7
+
+
+def test_the_null_leaves_out_seeds_that_diverged_at_the_neutral_value() -> None:
+    results = with_post_hoc(1.0)
+    grid = results.experiment.grid
+    results.experiment.diagnosed = 4
+    results.diagnosis.measures[HUB_MASS][grid.unit == 3, 1] = 77.0
+    lost = np.flatnonzero((grid.value == 0) & (grid.unit == 3))[0]
+    results.snapshots[-1].diverged[lost] = 5
+    for point in summarize_sweep(results, "attention")["curve"]:
+        assert point["diagnostic_nulls"][POST_HOC]["high"] < 1
 
 
 def test_every_member_is_paired_with_its_own_seed_at_the_neutral_value() -> None:

@@ -1,4 +1,4 @@
-"""Three parts, their onsets, and how onset unfolds in training and in depth."""
+"""Three parts of the signature, each with its own criterion and onset."""
 
 import dataclasses
 import json
@@ -9,17 +9,19 @@ import numpy as np
 import pytest
 
 from routers.signature import COLLAPSE, HUB_KEY, RANK_RATIO, VALUE_DRAIN
-from sweeps.findings.signature_onsets import part_outcomes, summarize_parts
+from sweeps.findings.signature_onsets import summarize_parts
 from sweeps.findings.summary import summarize_sweep
 from sweeps.inference.agreement import compare_onsets
-from sweeps.inference.onset import Onset, estimate_onset, fraction_interval
+from sweeps.inference.criterion import LOW
+from sweeps.inference.onset import Onset, estimate_onset
+from sweeps.inference.parts import part_outcomes
 from sweeps.inference.snapshot import LOSS
 from sweeps.report.figures import draw_figures
 from sweeps.report.parts import parts_coincide
 from sweeps.report.sentences import describe
 from sweeps.storage.shape import SCHEMA
 from tests import ROOT
-from tests.sweeps.simulated import STEPS, VALUES, simulate_results
+from tests.sweeps.simulated import VALUES, simulate_results
 
 SPREAD = np.geomspace(0.1, 0.6, 10)
 
@@ -90,7 +92,7 @@ def test_the_rank_ratio_must_be_below_its_threshold_and_every_null() -> None:
     results = simulate_results(SPREAD)
     now, start = results.final, results.start
     grid, judge = results.experiment.grid, results.judge
-    bar = judge.null_bar(COLLAPSE, now, 1 - judge.criterion.quantile)
+    bar = judge.null_bar(COLLAPSE, now, LOW)
     samples = now.spread[COLLAPSE][grid.value == 4]
     untrained = start.spread[COLLAPSE][grid.value == 4, 0]
     lows = [np.quantile(s, 0.01) for s in (samples[:, 1], samples[:, 2], untrained)]
@@ -197,33 +199,6 @@ def test_every_key_is_documented() -> None:
 
     walk(summary)
     assert json.loads(json.dumps(summary, allow_nan=False)) == summary
-
-
-def test_courses_in_training_and_depth() -> None:
-    results = simulate_results(SPREAD, diverged=(3,))
-    summary = summarize_sweep(results, "attention")
-    for point in summary["curve"]:
-        value, course = point["value"], point["training"]
-        alive = point["members"] - point["diverged"]
-        early, late = (value < SPREAD / 2).sum(), (value < SPREAD).sum()
-        lost = point["diverged"]  # at value 0, where every seed is collapsed early
-        assert course["step"] == list(STEPS)
-        expected = [0, 0, early - lost, late - lost, late - lost]
-        assert course["collapsed"] == course["ever"] == expected
-        low, high = fraction_interval(alive - expected[-1], alive)
-        assert (course["free_low"][-1], course["free_high"][-1]) == (low, high)
-        depth = point["depth"]
-        deeper = (value < SPREAD / 4).sum() - lost
-        assert depth["collapsed"] == [0, late - lost, deeper]
-        assert depth["first"] == [0, late - lost, 0]
-        assert depth["median_first"] == (2 / 3 if late - lost else None)
-
-
-def test_a_member_is_collapsed_exactly_where_one_of_its_layers_is() -> None:
-    results = simulate_results(SPREAD, diverged=(3,))
-    layers = results.judge.collapsed_layers(results.final)
-    members = results.judge.collapsed(results.final)
-    np.testing.assert_array_equal(layers.any(1), members)
 
 
 @pytest.mark.parametrize(

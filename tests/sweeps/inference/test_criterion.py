@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from sweeps.design.grid import make_axis, make_grid
-from sweeps.inference.criterion import Judge, make_criterion
+from sweeps.inference.criterion import HIGH, LOW, Judge, make_criterion
 from sweeps.inference.snapshot import Snapshot, summarize
 
 HUB_MASS = "concentration/hub_mass"
@@ -61,6 +61,79 @@ def test_nulls_are_pooled_over_sequences_and_seeds() -> None:
     )
     assert set(samples) == {"uniform", "brake_only", "untrained"}
     np.testing.assert_allclose(sorted(samples["untrained"]), [0.3, 0.3, 0.4, 0.4])
+
+
+def spreads(rng: np.random.Generator, step: int, lost: bool = False) -> Snapshot:
+    """A snapshot of random numbers in which a null may not have been measured."""
+    values = rng.random((4, 3, 50, 1, 1))
+    if lost:
+        values[:, 2] = np.nan
+    return summarize(step, {HUB_MASS: values}, np.zeros(4), np.full(4, -1))
+
+
+@pytest.mark.parametrize("quantile", [0.99, 0.2])
+def test_a_bar_is_beyond_every_null_on_its_side(quantile: float) -> None:
+    """Also at quantiles below one half, which make the bar easier to pass."""
+    rng = np.random.default_rng(0)
+    start, now = spreads(rng, 0), spreads(rng, 5)
+    judge = Judge(make_criterion("causal", None, quantile, 0.0), start, VALUE)
+    for side, level, extreme in ((HIGH, quantile, max), (LOW, 1 - quantile, min)):
+        for value in (0, 1):
+            nulls = [now.spread[HUB_MASS][value == VALUE, row] for row in (1, 2)]
+            nulls.append(start.spread[HUB_MASS][value == VALUE, 0])
+            expected = extreme(np.quantile(samples, level) for samples in nulls)
+            bar = judge.null_bar(HUB_MASS, now, side)[value == VALUE]
+            np.testing.assert_allclose(bar, expected)
+
+
+def test_a_null_that_was_not_measured_is_that_of_both_ends() -> None:
+    rng = np.random.default_rng(1)
+    start, now, end = spreads(rng, 0), spreads(rng, 5, lost=True), spreads(rng, 9)
+    judge = Judge(CRITERION, start, VALUE, end)
+    for side, level, extreme in ((HIGH, 0.99, max), (LOW, 0.01, min)):
+        for value in (0, 1):
+            nulls = [
+                now.spread[HUB_MASS][value == VALUE, 1],
+                start.spread[HUB_MASS][value == VALUE, 0],
+                start.spread[HUB_MASS][value == VALUE, 2],
+                end.spread[HUB_MASS][value == VALUE, 2],
+            ]
+            expected = extreme(np.quantile(samples, level) for samples in nulls)
+            bar = judge.null_bar(HUB_MASS, now, side)[value == VALUE]
+            np.testing.assert_allclose(bar, expected)
+
+
+def test_members_that_diverged_are_in_no_null() -> None:
+    start = snapshot([0.07, 0.6, 0.07, 0.07])
+    now = snapshot([0.5] * 4)
+    now.spread[HUB_MASS][1] = 0.6
+    assert not judge(start).collapsed(now)[:2].any()
+    now.diverged[1] = 3
+    np.testing.assert_array_equal(
+        judge(start).collapsed(now), [True, False, True, True]
+    )
+    samples = judge(start).null_samples(HUB_MASS, now, VALUE == 0)
+    assert {null: len(every) for null, every in samples.items()} == {
+        "uniform": 2, "brake_only": 2, "untrained": 2,
+    }  # fmt: skip
+
+
+def test_without_any_null_nothing_is_collapsed() -> None:
+    start, now = snapshot([0.07] * 4), snapshot([0.5] * 4)
+    start.spread[HUB_MASS][VALUE == 1] = np.nan
+    now.spread[HUB_MASS][VALUE == 1] = np.nan
+    np.testing.assert_array_equal(
+        judge(start).collapsed(now), [True, True, False, False]
+    )
+
+
+def test_a_head_without_a_value_is_left_out() -> None:
+    hub = np.full((1, 3, 2, 2, 2), 0.2)
+    hub[:, :, :, 1, 0] = 0.6
+    hub[:, :, :, 0, :] = np.nan
+    now = summarize(0, {HUB_MASS: hub}, np.zeros(1), np.full(1, -1))
+    assert now.model[HUB_MASS][0, 0] == 0.6
+    np.testing.assert_array_equal(now.by_layer(HUB_MASS), [[np.nan, 0.6]])
 
 
 @pytest.mark.parametrize(
