@@ -44,7 +44,9 @@ def render(records: Sequence[Record], over: str | None, flags: str) -> str:
         cells = [record.name, *(_shown(record.settings.get(key)) for key in differ)]
         cells += [_collapsed(record), format_onset(record.summary["onset"])]
         cells += [_scaled(record, over)] if over else []
-        same = "–" if record is records[0] else verdict(records[0], record)
+        compared = record is not records[0] and record.values.any()
+        compared = compared and records[0].values.any()
+        same = verdict(records[0], record) if compared else "–"
         cells += [same, _post_hoc(record), _loss(record)]
         lines.append(_row(cells))
     units = sorted({record.summary["onset"]["units"] for record in records})
@@ -94,7 +96,8 @@ def _shown(value: Any) -> str:
 
 
 def _collapsed(record: Record) -> str:
-    ends = record.summary["curve"][0], record.summary["curve"][-1]
+    curve = record.summary["curve"]
+    ends = [curve[0], curve[-1]][: len(curve)]
     counts = [f"{end['collapsed']}/{end['members'] - end['diverged']}" for end in ends]
     return " … ".join(counts)
 
