@@ -49,10 +49,10 @@ def render(records: Sequence[Record], over: str | None, flags: str) -> str:
         same = verdict(records[0], record) if compared else "–"
         cells += [same, _post_hoc(record), _loss(record)]
         lines.append(_row(cells))
-    units = sorted({record.summary["onset"]["units"] for record in records})
-    seeds = " or ".join(map(str, units))
+    units = {r.summary["onset"]["units"] for r in records if r.values.any()}
+    seeds = f" over {' or '.join(map(str, sorted(units)))} seeds" if units else ""
     notes = [
-        f"Critical values are given with 95 % intervals over {seeds} seeds. "
+        f"Critical values are given with 95 % intervals{seeds}. "
         "*collapsed*: number of collapsed members at the smallest and at the largest "
         "value. *post hoc*: critical value of networks trained at the knob's neutral "
         "value and only evaluated at the others, and whether it coincides with the "

@@ -106,8 +106,8 @@ def _parts_at_zero(summary: dict[str, Any]) -> str:
     ]
     told += [f"{PART_NAMES[name]} not defined" for name in parts["not_defined"]]
     return (
-        f"Of {point['members'] - point['diverged']} seeds at {summary['knob']} = 0, so "
-        f"many show the parts of the signature: {'; '.join(told)}."
+        f"At {summary['knob']} = 0, the parts of the signature appear as follows among "
+        f"{point['members'] - point['diverged']} seeds: {'; '.join(told)}."
     )
 
 
