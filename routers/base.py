@@ -86,6 +86,9 @@ class Routing(struct.PyTreeNode):
         the router has no keys.
       value_norms: Norms of the values, ``[B, H, S]``; None where the router has no
         values.
+      written_norms: Norms of what the values write to the output, ``|W_O v|``,
+        ``[B, H, S]``; None where the router has no output matrix, or something that is
+        not linear in front of it.
     """
 
     weights: Array
@@ -93,6 +96,7 @@ class Routing(struct.PyTreeNode):
     cancellation: Array | None = None
     key_norms: Array | None = None
     value_norms: Array | None = None
+    written_norms: Array | None = None
 
 
 class Router(nn.Module):

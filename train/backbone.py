@@ -217,8 +217,12 @@ def cross_entropy(logits: Array, targets: Array) -> Array:
 def total_cross_entropy(logits: Array, targets: Array) -> tuple[Array, Array]:
     """Sum of the cross-entropy over the same targets, and the number of them."""
     learned = targets != IGNORED
+    return jnp.sum(surprise(logits, targets) * learned), jnp.sum(learned)
+
+
+def surprise(logits: Array, targets: Array) -> Array:
+    """Cross-entropy of every target, in nats, ``[B, T]``; meaningless if `IGNORED`."""
     # Compares, because indexing would need a scatter in the backward pass.
     own = targets[..., None] == jnp.arange(logits.shape[-1])
     picked = jnp.sum(jnp.where(own, logits, 0.0), axis=-1)
-    surprise = jax.nn.logsumexp(logits, axis=-1) - picked
-    return jnp.sum(surprise * learned), jnp.sum(learned)
+    return jax.nn.logsumexp(logits, axis=-1) - picked

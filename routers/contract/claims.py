@@ -149,20 +149,22 @@ def _plain_keys(subject: Specimen) -> dict[str, Array]:
 
 
 def norms_are_those_of_the_features(subject: Specimen) -> str | None:
-    """``value_norms`` and ``key_norms`` are the norms of values and of keys."""
+    """The norms that `route` reports are those of keys, values and what they write."""
     knobs = _plain_keys(subject)
     routing = subject.call(knobs)[1]
     features = _features(subject)
     sources = subject.x.shape[1]
 
     def judge() -> Iterator[str | None]:
-        if routing.value_norms is not None and (
-            subject.defines("values") or "value" in subject.router.roles
-        ):
+        if subject.defines("values") or "value" in subject.router.roles:
             values = subject.stage("values", features)
-            yield difference(
-                "value_norms", routing.value_norms, head_norms(values), SOURCES
-            )
+            for name, norms_of_values in (
+                ("value_norms", head_norms),
+                ("written_norms", lambda v: _norms_written(subject, features, v)),
+            ):
+                if (reported := getattr(routing, name)) is not None:
+                    wanted = norms_of_values(values)
+                    yield difference(name, reported, wanted, SOURCES)
         path = subject.router.roles.get("key")
         if routing.key_norms is None or path is None:
             return
@@ -184,6 +186,17 @@ def norms_are_those_of_the_features(subject: Specimen) -> str | None:
         yield difference(f"{what} were doubled", doubled, 2 * norms, SOURCES)
 
     return first(judge())
+
+
+def _norms_written(subject: Specimen, features: Any, values: Array) -> Array:
+    """Norms of what the values of each head alone add to the output, ``[B, H, S]``."""
+    heads = jnp.eye(values.shape[2])[:, None, None, :, None]
+    nothing = subject.stage("finish", features, jnp.zeros_like(values))
+    added = [
+        subject.stage("finish", features, values * own.astype(values.dtype)) - nothing
+        for own in heads
+    ]
+    return head_norms(jnp.stack(added, axis=2))
 
 
 def values_are_what_combine_mixes(subject: Specimen) -> str | None:

@@ -72,6 +72,7 @@ def _judge_shapes(subject: Specimen, y: Any, routing: Any) -> Iterator[str | Non
         "cancellation": (batch, heads, queries),
         "key_norms": (batch, heads, sources),
         "value_norms": (batch, heads, sources),
+        "written_norms": (batch, heads, sources),
     }
     for name, shape in shapes.items():
         field = getattr(routing, name)

@@ -15,6 +15,7 @@ COLLAPSE = "collapse/rank_ratio"
 HUB_KEY = "norms/hub_key_log_ratio"
 VALUE_DRAIN = "norms/hub_value_log_ratio"
 """Measures that decide the second and the third part of the signature."""
+HUB_WRITTEN = "norms/hub_written_log_ratio"
 
 CAUSAL = "causal"
 ORDERED = (CAUSAL, "depth")
@@ -32,8 +33,8 @@ def signature(routing: Routing, geometry: Geometry) -> dict[str, Array]:
 
     Returns:
       Measures by slash name, each ``[H]``. Measures of key norms are absent where the
-      router has no keys, that of value norms where it has no values, and the sink rate
-      where no source comes first.
+      router has no keys, those of value norms where it has no values or no output
+      matrix, and the sink rate where no source comes first.
     """
     weights = routing.weights[0]
     hub = concentration.hub(hub_importance(weights, geometry))
@@ -66,7 +67,7 @@ def concentration_of(weights: Array, geometry: Geometry) -> dict[str, Array]:
 
 
 def norms_of(routing: Routing, hub: Array) -> dict[str, Array]:
-    """Measures of key and value norms, each ``[H]``, given the hub of every head."""
+    """Measures of the norms of a routing, each ``[H]``, given the hub of every head."""
     measures = {}
     if routing.key_norms is not None:
         keys = routing.key_norms[0]
@@ -74,6 +75,8 @@ def norms_of(routing: Routing, hub: Array) -> dict[str, Array]:
         measures[HUB_KEY] = norms.hub_log_ratio(keys, hub)
     if routing.value_norms is not None:
         measures[VALUE_DRAIN] = norms.hub_log_ratio(routing.value_norms[0], hub)
+    if routing.written_norms is not None:
+        measures[HUB_WRITTEN] = norms.hub_against_rest(routing.written_norms[0], hub)
     return measures
 
 
@@ -86,6 +89,7 @@ REDUCE: Mapping[str, str] = {
     "norms/key_norm_cv": "max",
     HUB_KEY: "absmax",
     VALUE_DRAIN: "min",
+    HUB_WRITTEN: "min",
 }
 """Reduction of a measure over layers and heads to one number per model.
 

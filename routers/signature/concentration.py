@@ -80,6 +80,19 @@ def first_source_sinks(importance: Array) -> Array:
     return (importance[..., 0] > SINK_THRESHOLD).astype(jnp.float32)
 
 
+def first_source_mass(weights: Array, queries: Array) -> Array:
+    """Mean weight of the first source over some of the queries, ``[H]``.
+
+    Args:
+      weights: Routing weights ``[H, T, S]``.
+      queries: Which queries are counted, bool ``[T]``.
+
+    Returns:
+      The mean; NaN where no query is counted.
+    """
+    return jnp.mean(weights[..., 0], axis=-1, where=queries[None])
+
+
 def column_shares(weights: Array) -> Array:
     """Share of every source in all mass, ``p [H, S]``; NaN where there is no mass."""
     column = jnp.sum(weights, axis=-2)

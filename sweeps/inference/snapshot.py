@@ -1,8 +1,8 @@
 """One measurement of all members, reduced to one number per model and null.
 
 A measure is taken in every layer and head. The model's one number is the extreme over
-layers and heads that `routers.signature.REDUCE` names for the measure, and every null
-takes the same extreme.
+layers and heads that `routers.signature.reduction` names for the measure, and every
+null takes the same extreme.
 """
 
 import dataclasses
@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from routers.signature import REDUCE
+from routers.signature.reduction import reduction
 from sweeps.inference.diagnosis import mean
 
 LOSS = "loss/held_out"
@@ -26,7 +26,7 @@ class Snapshot:
       layers: Each measure per layer and head, ``[M, R, L, H]``, averaged over
         sequences; R counts `routers.signature.nulls.VARIANTS`.
       model: Each measure's number for the whole model, ``[M, R]``; also the held-out
-        loss and accuracy.
+        loss and accuracy, also of kinds of targets (of the sequences that have any).
       spread: The same numbers per sequence, ``[M, R, E]``, for quantiles of nulls.
       train_loss: Mean training loss since the last measurement, ``[M]``.
       diverged: Step at which a member diverged and froze, or -1, ``[M]``.
@@ -50,7 +50,7 @@ def _absolute_maximum(values: np.ndarray, axis: tuple[int, int]) -> np.ndarray:
     return np.where(-low > high, low, high)
 
 
-_EXTREMES: Mapping[str, Callable[..., np.ndarray]] = {
+_EXTREMES: Mapping[str | None, Callable[..., np.ndarray]] = {
     "max": np.max,
     "min": np.min,
     "mean": np.mean,
@@ -64,13 +64,15 @@ def summarize(
     train_loss: np.ndarray,
     diverged: np.ndarray,
 ) -> Snapshot:
-    """Reduces raw measures ``[M, R, E, L, H]`` (held-out loss ``[M, R, E]``)."""
+    """Reduces raw measures ``[M, R, E, L, H]`` (losses, accuracy: ``[M, R, E]``)."""
     layers, model, spread = {}, {}, {}
     for name, values in measures.items():
-        if name in (LOSS, ACCURACY):
-            model[name], spread[name] = values.mean(-1), values
+        if values.ndim == 3:
+            plain = name in (LOSS, ACCURACY)  # not finite where a member diverges
+            model[name] = values.mean(-1) if plain else mean(values)
+            spread[name] = values
             continue
-        extreme = _EXTREMES[REDUCE[name]]
+        extreme = _EXTREMES[reduction(name)]
         layers[name] = mean(values)  # the rank ratio is taken on some sequences
         model[name] = extreme(layers[name], (-2, -1))
         spread[name] = extreme(values, (-2, -1))

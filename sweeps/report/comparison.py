@@ -48,13 +48,15 @@ def render(records: Sequence[Record], over: str | None, flags: str) -> str:
         cells += [_collapsed(record), format_onset(record.summary["onset"])]
         cells += [_scaled(record, over)] if over else []
         cells += [_of_part(record, part) for part in OTHER_PARTS]
-        same = "–" if record is records[0] else verdict(records[0], record)
+        compared = record is not records[0] and record.values.any()
+        compared = compared and records[0].values.any()
+        same = verdict(records[0], record) if compared else "–"
         cells += [same, _post_hoc(record), _loss(record)]
         lines.append(_row(cells))
-    units = sorted({record.summary["onset"]["units"] for record in records})
-    seeds = " or ".join(map(str, units))
+    units = {r.summary["onset"]["units"] for r in records if r.values.any()}
+    seeds = f" over {' or '.join(map(str, sorted(units)))} seeds" if units else ""
     notes = [
-        f"Critical values are given with 95 % intervals over {seeds} seeds. "
+        f"Critical values are given with 95 % intervals{seeds}. "
         "*collapsed*: number of collapsed members at the smallest and at the largest "
         "value. *rank ratio*, *stratification*: critical values of the other two parts "
         "of the signature. *post hoc*: critical value of networks trained at the "
@@ -99,7 +101,8 @@ def _shown(value: Any) -> str:
 
 
 def _collapsed(record: Record) -> str:
-    ends = record.summary["curve"][0], record.summary["curve"][-1]
+    curve = record.summary["curve"]
+    ends = [curve[0], curve[-1]][: len(curve)]
     counts = [f"{end['collapsed']}/{end['members'] - end['diverged']}" for end in ends]
     return " … ".join(counts)
 

@@ -37,6 +37,11 @@ def format_onset(onset: dict[str, Any]) -> str:
     return f"{share} collapsed throughout{doubt}"
 
 
+def zero_alone(summary: dict[str, Any]) -> bool:
+    """Whether 0 is the only value that was tried; then no part has an onset."""
+    return all(point["value"] == 0 for point in summary["curve"])
+
+
 def other_parts(summary: dict[str, Any]) -> list[str]:
     """The measures of the other parts at the most collapsed value, against their nulls.
 
@@ -75,6 +80,8 @@ def other_parts(summary: dict[str, Any]) -> list[str]:
 def parts_coincide(summary: dict[str, Any]) -> str:
     """Whether the three parts of the signature set in at the same value."""
     parts = summary["parts"]
+    if zero_alone(summary):
+        return _parts_at_zero(summary)
     told = [
         f"{label} {_at(parts[name]['onset'])} {format_onset(parts[name]['onset'])}"
         for name, label in PART_NAMES.items()
@@ -87,6 +94,21 @@ def parts_coincide(summary: dict[str, Any]) -> str:
         "undecided": "It is undecided whether the parts of the signature coincide",
     }[parts["verdict"]]
     return f"{verdict}: {'; '.join(told)}."
+
+
+def _parts_at_zero(summary: dict[str, Any]) -> str:
+    """How many seeds show each part where 0 is the only value."""
+    parts, (point,) = summary["parts"], summary["curve"]
+    told = [
+        f"{label} in {parts[name]['collapsed'][0]}"
+        for name, label in PART_NAMES.items()
+        if name in parts
+    ]
+    told += [f"{PART_NAMES[name]} not defined" for name in parts["not_defined"]]
+    return (
+        f"At {summary['knob']} = 0, the parts of the signature appear as follows among "
+        f"{point['members'] - point['diverged']} seeds: {'; '.join(told)}."
+    )
 
 
 def _at(onset: dict[str, Any]) -> str:

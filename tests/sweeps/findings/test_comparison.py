@@ -20,13 +20,20 @@ from tests.sweeps.simulated import VALUES, simulate_results
 SPREAD = np.geomspace(0.8, 1.2, 8)
 
 
-def keep(folder: Path, at: float, complete: bool = True, **settings: Any) -> str:
+def keep(
+    folder: Path,
+    at: float,
+    complete: bool = True,
+    values: tuple[float, ...] = VALUES,
+    **settings: Any,
+) -> str:
     """A finished sweep whose seeds change around a value."""
     folder.mkdir()
     config = {"wandb": {"mode": folder.name}, "train": settings}
     manifest = {"fingerprint": "", "config": config, "complete": complete}
     (folder / "manifest.json").write_text(json.dumps(manifest))
-    summary = summarize_sweep(simulate_results(at * SPREAD), "attention")
+    results = simulate_results(at * SPREAD, values=values)
+    summary = summarize_sweep(results, "attention")
     (folder / "onset.json").write_text(json.dumps(summary))
     return str(folder)
 
