@@ -53,7 +53,7 @@ def measure(
 
     def on_sequence(knobs: Knobs, one: Array, target: Array) -> dict[str, Array]:
         outputs: Any = model.apply({"params": params}, one[None], geometry, knobs)
-        logits, slots = outputs
+        logits, slots, _ = outputs
         on, traces = slots[slot]
         layers = [signature(trace.routing, on) for trace in traces]
         measures = jax.tree.map(lambda *values: jnp.stack(values), *layers)
