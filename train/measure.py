@@ -63,7 +63,7 @@ def measure(
         knobs: Knobs, one: Array, target: Array, kinds: Mapping[str, Kind]
     ) -> dict[str, Array]:
         outputs: Any = model.apply({"params": params}, one[None], geometry, knobs)
-        logits, slots = outputs
+        logits, slots, _ = outputs
         on, traces = slots[slot]
         layers = [signature(trace.routing, on) for trace in traces]
         measures = jax.tree.map(lambda *values: jnp.stack(values), *layers)

@@ -20,6 +20,7 @@ _LEAST = frozenset(
         "relative_dirichlet_energy",
         "mean_average_distance",
         "output_length",
+        "matrix_entropy",
     }
 )
 _TWO_SIDED = frozenset(

@@ -19,6 +19,10 @@ def stable_rank(x: Matrix) -> float:
     return (x**2).sum() / spectrum(x)[0] ** 2 if x.any() else np.nan
 
 
+def matrix_entropy(x: Matrix) -> float:
+    return float(stats.entropy(spectrum(x) ** 2)) if x.any() else np.nan
+
+
 def participation_ratio(x: Matrix) -> float:
     if (x == x[:1]).all():
         return np.nan
@@ -49,6 +53,7 @@ COLLAPSE = {
     for f in (
         effective_rank,
         stable_rank,
+        matrix_entropy,
         participation_ratio,
         mean_cosine,
         rank_one_residual,
