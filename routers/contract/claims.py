@@ -1,4 +1,4 @@
-"""Checks of what a router says about its features: norms, roles and circuits."""
+"""Checks of what a router says of its insides: norms, roles, circuits, channels."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -17,6 +17,7 @@ from routers.contract.differences import (
     one_line,
 )
 from routers.contract.specimen import Specimen
+from routers.contract.weights import channel_shares
 from routers.signature.diagnostic import replace_role
 
 PLACE = 4
@@ -221,6 +222,44 @@ def values_are_what_combine_mixes(subject: Specimen) -> str | None:
             yield difference("the role value, not values", role, values, named)
 
     return first(judge())
+
+
+def channel_mass_is_that_of_the_fast_path(subject: Specimen) -> str | None:
+    """``channel_mass`` has the column sums of every channel's matrix, as it is applied.
+
+    Its mean over channels has those of the reported weights.
+    """
+
+    def judge() -> Iterator[str | None]:
+        for label, found in subject.anatomies.items():
+            routing = found["routing"]
+            if routing.channel_mass is not None:
+                yield _judge_channels(subject, label, routing, found.get("matrix"))
+
+    return first(judge())
+
+
+def _judge_channels(
+    subject: Specimen, label: str, routing: Any, matrix: Any
+) -> str | None:
+    mass = np.asarray(routing.channel_mass)
+    what = f"{label}: mean of channel_mass, not the column sum of the weights"
+    columns = np.asarray(routing.weights).sum(-2)
+    mean = difference(what, mass.mean(2), columns, SOURCES, LONG)
+    if mean or matrix is None:
+        return mean
+    if mass.shape[2] != matrix.shape[2]:
+        return (
+            f"{label}: channel_mass has {mass.shape[2]} channels, combine mixes "
+            f"{matrix.shape[2]}"
+        )
+    rescaled = routing.cancellation is not None or subject.router.rescaled_rows
+    shares, _, empty = channel_shares(matrix, rescaled)
+    # Where a row has no magnitude, there is nothing to compare its channel with.
+    wanted = np.where(empty.any(-2), mass, shares.sum(-2))
+    what = f"{label}: channel_mass, not the column sum of the matrix that mix applies"
+    axes = ("batch", "head", "channel", "source")
+    return difference(what, mass, wanted, axes, LONG * subject.tolerance)
 
 
 def circuits_are_the_output(subject: Specimen) -> str | None:

@@ -27,8 +27,12 @@ def importance(weights: Array, mask: Array) -> Array:
     Returns:
       ``alpha [H, S]``; 0 for a source that no query can see.
     """
-    readers = jnp.sum(mask, axis=0)
-    return jnp.sum(weights, axis=-2) / jnp.maximum(readers, 1)[None]
+    return mean_weight(jnp.sum(weights, axis=-2), mask)
+
+
+def mean_weight(mass: Array, mask: Array) -> Array:
+    """`importance` from column sums ``[..., S]``."""
+    return mass / jnp.maximum(jnp.sum(mask, axis=0), 1)
 
 
 def first_half(columns: Array) -> Array:

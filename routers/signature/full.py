@@ -15,6 +15,7 @@ from routers.base import Array, Geometry, Routing
 from routers.signature import (
     CAUSAL,
     alignment,
+    channels_of,
     collapse,
     concentration,
     concentration_of,
@@ -152,6 +153,8 @@ def _of_output(
     if geometry.kind in POSITIONS and x.shape[0] > 1:
         measures |= _without_hub(x, hub, geometry)
     measures |= _of_norms(routing, weights, hub, geometry)
+    # Random logits replace the weights of heads, which says nothing about channels.
+    measures |= channels_of(routing, geometry)
     return measures | _of_inside(inside, weights, x, hub)
 
 

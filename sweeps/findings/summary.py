@@ -4,11 +4,18 @@ The schema is documented in `docs/onset_schema.md`; a test checks that the two a
 """
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from routers.signature import COLLAPSE, HUB_KEY, VALUE_DRAIN
+from routers.signature import (
+    CHANNEL_HUB,
+    CHANNEL_SINKS,
+    COLLAPSE,
+    HUB_KEY,
+    VALUE_DRAIN,
+)
 from sweeps.findings.post_hoc import summarize_post_hoc
 from sweeps.findings.results import Results, quartiles
 from sweeps.findings.settling import summarize_settling
@@ -64,14 +71,8 @@ def _point(results: Results, layers: np.ndarray, index: int) -> dict[str, Any]:
     collapsed = int(results.outcomes[-1][chosen].sum())
     low, high = fraction_interval(collapsed, int(alive.sum()))
     concentration = results.experiment.criterion.metric
-    parts = {
-        name.split("/")[-1]: {
-            **quartiles(now.model[name][alive, 0]),
-            "nulls": _nulls(results, name, alive),
-        }
-        for name in (COLLAPSE, HUB_KEY, VALUE_DRAIN)
-        if name in now.model
-    }
+    parts = _against_nulls(results, (COLLAPSE, HUB_KEY, VALUE_DRAIN), alive)
+    channels = _against_nulls(results, (CHANNEL_HUB, CHANNEL_SINKS), alive)
     return {
         "value": grid.axis.values[index],
         "round": int(grid.round[chosen][0]),
@@ -87,9 +88,25 @@ def _point(results: Results, layers: np.ndarray, index: int) -> dict[str, Any]:
         "diagnostic_nulls": _diagnostic_nulls(results, concentration, alive),
         "hub_mass": quartiles(now.model["concentration/hub_mass"][alive, 0]),
         **parts,
+        **({"channels": channels} if channels else {}),
         "onset_step": _onset_step(results, alive),
         "training": training_trajectory(results, alive),
         "depth": depth_trajectory(layers, alive),
+    }
+
+
+def _against_nulls(
+    results: Results, names: Sequence[str], chosen: np.ndarray
+) -> dict[str, Any]:
+    """Quartiles of measures, by their last names, each with its criterion nulls."""
+    now = results.final
+    return {
+        name.split("/")[-1]: {
+            **quartiles(now.model[name][chosen, 0]),
+            "nulls": _nulls(results, name, chosen),
+        }
+        for name in names
+        if name in now.model
     }
 
 

@@ -3,6 +3,7 @@
 import math
 from typing import Any
 
+from routers.signature.concentration import SINK_THRESHOLD
 from sweeps.inference.criterion import NULLS, UNTRAINED
 
 PART_NAMES = {
@@ -48,7 +49,7 @@ def other_parts(summary: dict[str, Any]) -> list[str]:
     Nulls made by knobs leave the keys and values of the first layer unchanged, so the
     untrained network is the only null for norms.
     """
-    point = max(summary["curve"], key=lambda p: (p["collapsed"], -p["value"]))
+    point = _most_collapsed(summary)
     quantile = summary["criterion"]["quantile"]
     parts = (
         ("rank_ratio", "rank ratio", NULLS),
@@ -75,6 +76,36 @@ def other_parts(summary: dict[str, Any]) -> list[str]:
             f"{NULL_NAMES[nearest]} ({bound:.3g})."
         )
     return sentences
+
+
+def _most_collapsed(summary: dict[str, Any]) -> dict[str, Any]:
+    """The point at which most members are collapsed, the least one of several."""
+    point: dict[str, Any] = max(
+        summary["curve"], key=lambda p: (p["collapsed"], -p["value"])
+    )
+    return point
+
+
+def channels_apart(summary: dict[str, Any]) -> list[str]:
+    """What single channels do where hub mass is that of the mean over channels."""
+    point = _most_collapsed(summary)
+    channels = point.get("channels")
+    if not channels or channels["hub_mass"]["median"] is None:
+        return []
+    hub, rate = channels["hub_mass"], channels["sink_rate"]
+    quantile = summary["criterion"]["quantile"]
+
+    def highest(part: dict[str, Any]) -> float:
+        return float(max(null["high"] for null in part["nulls"].values()))
+
+    return [
+        f"Hub mass is that of the mean over channels: at {summary['knob']} = "
+        f"{point['value']:g}, the largest hub mass of a single channel is "
+        f"{hub['median']:.2f} (quartiles {hub['low']:.2f} to {hub['high']:.2f}; "
+        f"{quantile:g} quantile of the nulls: at most {highest(hub):.2f}), and that of "
+        f"{100 * rate['median']:.0f} % of the channels exceeds {SINK_THRESHOLD:g} "
+        f"(nulls: at most {100 * highest(rate):.0f} %)."
+    ]
 
 
 def parts_coincide(summary: dict[str, Any]) -> str:

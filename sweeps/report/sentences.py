@@ -3,6 +3,7 @@
 from typing import Any
 
 from sweeps.report.parts import (
+    channels_apart,
     format_interval,
     format_onset,
     other_parts,
@@ -20,6 +21,7 @@ def describe(summary: dict[str, Any]) -> list[str]:
         *_at_zero(summary),
         *_refinement(summary),
         *other_parts(summary),
+        *channels_apart(summary),
         parts_coincide(summary),
         *_sensitivity(summary),
         *settling(summary),

@@ -61,6 +61,12 @@ COLLAPSE = {
 }
 
 
+def hub_mass(a: Matrix) -> float:
+    """Of one causal matrix, source by source over the queries that can see it."""
+    size = len(a)
+    return max(np.mean([a[i, j] for i in range(j, size)]) for j in range(size // 2))
+
+
 def column_shares(a: Matrix) -> Matrix:
     return a.sum(0) / a.sum() if a.any() else np.full(a.shape[1], np.nan)
 

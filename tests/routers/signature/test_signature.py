@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 from routers import Geometry, Routing, causal_geometry
 from routers.attention import norms_written
 from routers.signature import (
+    CHANNEL_HUB,
+    CHANNEL_SINKS,
     COLLAPSE,
     HUB_KEY,
     HUB_WRITTEN,
@@ -111,14 +113,23 @@ def test_key_norm_measures() -> None:
 def test_signature_names_are_those_it_can_reduce() -> None:
     weights = jnp.asarray(uniform_causal(12), jnp.float32)[None, None]
     ones, geometry = jnp.ones((1, 1, 12)), causal_geometry(12)
-    routing = Routing(weights, key_norms=ones, value_norms=ones, written_norms=ones)
+    mass = jnp.ones((1, 1, 3, 12))
+    routing = Routing(
+        weights,
+        key_norms=ones,
+        value_norms=ones,
+        written_norms=ones,
+        channel_mass=mass,
+    )
     full = signature(routing, geometry)
     assert set(full) == set(REDUCE) - {COLLAPSE}
     graph = signature(Routing(weights), geometry.replace(kind="graph"))
     assert "concentration/first_source_sinks" not in graph
     assert {value.shape for value in full.values()} == {(1,)}
-    without_norms = signature(Routing(weights), geometry)
-    assert {name for name in full if name not in without_norms} == {
+    least = signature(Routing(weights), geometry)
+    assert {name for name in full if name not in least} == {
+        CHANNEL_HUB,
+        CHANNEL_SINKS,
         "norms/key_norm_cv",
         HUB_KEY,
         VALUE_DRAIN,
