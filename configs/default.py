@@ -24,7 +24,9 @@ def get_config() -> ConfigDict:
     sweep.knob = "token.brake"
     sweep.low = 0.03  # smallest positive value of the knob
     sweep.high = 3.0  # largest value of the knob
-    sweep.num = 9  # number of values from low to high, evenly spaced in the logarithm
+    # Number of values from low to high, evenly spaced in the logarithm. 0, with zero,
+    # trains at the value 0 alone, which has no onset.
+    sweep.num = 9
     # Whether to train at the value 0 as well. It has no logarithm, so it is reported
     # beside the curve and never enters the fit of the critical value.
     sweep.zero = True

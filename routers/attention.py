@@ -180,6 +180,17 @@ def by_output_matrix(mixed: Array, out: Array) -> Array:
     return (flat @ out.astype(flat.dtype)).reshape(batch, queries, -1)
 
 
+def norms_written(value: Array, out: Array) -> Array:
+    """``|W_O v|`` of the values ``[B, S, H, K]``, float32 ``[B, H, S]``.
+
+    Args:
+      value: Values of every head.
+      out: Output matrix ``[D, D]``, as in `by_output_matrix`.
+    """
+    of_head = out.reshape(value.shape[2], -1, out.shape[-1])
+    return head_norms(jnp.einsum("bshk,hkd->bshd", value.astype(out.dtype), of_head))
+
+
 class Attention(Router):
     """Multi-head softmax attention; see the module docstring for the equation."""
 
@@ -255,6 +266,7 @@ class Attention(Router):
             null_mass=1.0 - jnp.sum(weights, axis=-1),
             key_norms=head_norms(key),
             value_norms=head_norms(features.value),
+            written_norms=norms_written(features.value, self.out),
         )
 
     def combine(

@@ -86,6 +86,13 @@ class Routing(struct.PyTreeNode):
         the router has no keys.
       value_norms: Norms of the values, ``[B, H, S]``; None where the router has no
         values.
+      written_norms: Norms of what the values write to the output, ``|W_O v|``,
+        ``[B, H, S]``; None where the router has no output matrix, or something that is
+        not linear in front of it.
+      channel_mass: Column sums ``sum_i A_ij`` of every channel's own weights,
+        ``[B, H, V, S]``; None where the channels of a head share one matrix. A router
+        adds them up while it averages over channels, because the matrices themselves
+        would not fit: V of them, T by S.
     """
 
     weights: Array
@@ -93,6 +100,8 @@ class Routing(struct.PyTreeNode):
     cancellation: Array | None = None
     key_norms: Array | None = None
     value_norms: Array | None = None
+    written_norms: Array | None = None
+    channel_mass: Array | None = None
 
 
 class Router(nn.Module):

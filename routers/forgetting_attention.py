@@ -34,6 +34,7 @@ from routers.attention import (
     attention_logits,
     by_output_matrix,
     normalize_keys,
+    norms_written,
     output_value_product,
 )
 from routers.base import (
@@ -143,6 +144,7 @@ class ForgettingAttention(Router):
             null_mass=1.0 - jnp.sum(weights, axis=-1),
             key_norms=head_norms(key),
             value_norms=head_norms(features.attention.value),
+            written_norms=norms_written(features.attention.value, self.out),
         )
 
     def combine(

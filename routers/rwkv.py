@@ -13,8 +13,9 @@ not decay (``reach`` 1). Rows always sum to 1. Neutral: 1, the published router.
 position, so at content 0 the bonus vanishes too. A key is one number per channel, so
 there are no key norms to report and key normalisation does not apply.
 
-The routing averages the channels of each of H groups after the softmax. ``heads``
-determines only these groups, and which channels a knob ``[H]`` acts on.
+The routing averages the channels of each of H groups after the softmax; the column sums
+of every channel are reported beside it. ``heads`` determines only these groups, and
+which channels a knob ``[H]`` acts on.
 
 Reference: Peng et al. 2023 (arXiv 2305.13048). It differs from the paper in its initial
 values: one normal distribution for all matrices, a token shift of one half everywhere,
@@ -119,10 +120,14 @@ def continued_means(
 @jax.jit
 def through_matrices(
     key: Array, value: Array, bonus: Array, decay: Array
-) -> tuple[Array, Array]:
-    """Weights averaged over channels ``[B, H, T, S]`` and `weighted_means` by matrix.
+) -> tuple[Array, Array, Array]:
+    """What needs the matrix of every channel, which is held for one at a time.
 
-    Channels are processed one at a time; arguments as in `weighted_means`.
+    Arguments as in `weighted_means`.
+
+    Returns:
+      Weights averaged over channels ``[B, H, T, S]``, the column sums of every channel
+      ``[B, H, K, S]``, and `weighted_means` by matrix.
     """
     batch, length, heads, channels = key.shape
     position = jnp.arange(length)
@@ -131,18 +136,19 @@ def through_matrices(
     value = value.astype(jnp.float32)
     xs = (key.transpose(order), value.transpose(order), bonus.T, decay.T)
 
-    def add(total: Array, xs: tuple[Array, ...]) -> tuple[Array, Array]:
+    def add(total: Array, xs: tuple[Array, ...]) -> tuple[Array, tuple[Array, Array]]:
         key, value = xs[:2]  # [B, H, S]
         bonus, decay = (x[None, :, None, None] for x in xs[2:])
         logits = key[..., None, :] + jnp.where(
             lag < 0, bonus, -decay * jnp.maximum(lag, 0)
         )
         weights = jax.nn.softmax(jnp.where(lag >= -1, logits, -jnp.inf), axis=-1)
-        return total + weights, jnp.einsum("bhts,bhs->bht", weights, value)
+        mixed = jnp.einsum("bhts,bhs->bht", weights, value)
+        return total + weights, (jnp.sum(weights, axis=-2), mixed)
 
     total = jnp.zeros((batch, heads, length, length), jnp.float32)
-    total, means = jax.lax.scan(add, total, xs)  # means [K, B, H, T]
-    return total / channels, means.transpose(1, 3, 2, 0)
+    total, (mass, means) = jax.lax.scan(add, total, xs)  # [K, B, H, S], [K, B, H, T]
+    return total / channels, jnp.moveaxis(mass, 0, 2), means.transpose(1, 3, 2, 0)
 
 
 class RWKV4(SegmentedRouter):
@@ -202,10 +208,11 @@ class RWKV4(SegmentedRouter):
     def route(
         self, features: RWKV4Features, geometry: Geometry, knobs: Knobs
     ) -> Routing:
-        """Channel weights averaged over each group, and the norms of values."""
+        """Weights averaged over each group, norms of values, mass of every channel."""
         require_whole_sequences(geometry)
-        weights, _ = through_matrices(*self._scan_inputs(features, knobs))
-        return Routing(weights=weights, value_norms=head_norms(features.value))
+        weights, mass, _ = through_matrices(*self._scan_inputs(features, knobs))
+        norms = head_norms(features.value)
+        return Routing(weights=weights, value_norms=norms, channel_mass=mass)
 
     def values(self, features: RWKV4Features) -> Array:
         """The values ``[B, S, H, K]``."""
@@ -246,7 +253,7 @@ class RWKV4(SegmentedRouter):
     ) -> Array:
         """``y [B, T, D]`` through the matrix of every channel."""
         require_whole_sequences(geometry)
-        _, means = through_matrices(*self._scan_inputs(features, knobs))
+        *_, means = through_matrices(*self._scan_inputs(features, knobs))
         return self.finish(features, means)
 
     def _scan_inputs(

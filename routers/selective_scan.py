@@ -135,17 +135,21 @@ def channels_first(factors: Factors) -> tuple[Array, Array, Array]:
 
 
 @jax.jit
-def average_shares(factors: Factors) -> tuple[Array, Array]:
-    """Shares ``[B, H, T, S]`` and cancellation ``[B, H, T]``, averaged over P."""
+def average_shares(factors: Factors) -> tuple[Array, Array, Array]:
+    """Shares ``[B, H, T, S]`` and cancellation ``[B, H, T]``, averaged over P.
+
+    The third array are the column sums of every channel's shares, ``[B, H, P, S]``.
+    """
     batch, length, groups, channels = factors.step.shape
 
-    def add(total: Any, channel: tuple[Array, Array, Array]) -> tuple[Any, None]:
+    def add(total: Any, channel: tuple[Array, Array, Array]) -> tuple[Any, Array]:
         matrix = channel_matrix(channel, factors.write, factors.read)
-        return jax.tree.map(jnp.add, total, signed_shares(matrix)), None
+        found = signed_shares(matrix)
+        return jax.tree.map(jnp.add, total, found), jnp.sum(found[0], axis=-2)
 
     shares = jnp.zeros((batch, groups, length, length), jnp.float32)
-    total, _ = jax.lax.scan(add, (shares, shares[..., 0]), channels_first(factors))
-    return total[0] / channels, total[1] / channels
+    total, mass = jax.lax.scan(add, (shares, shares[..., 0]), channels_first(factors))
+    return total[0] / channels, total[1] / channels, jnp.moveaxis(mass, 0, 2)
 
 
 @jax.jit

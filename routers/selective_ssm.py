@@ -12,8 +12,9 @@ knobs are explained in `routers.state_space`.
 
 The matrix acts on x, after the convolution and before the gate; it does not contain the
 skip ``D x``. Each channel has a routing of its own: its rows are normalised first
-(magnitudes and cancellation) and then averaged over the channels of a group. A row of
-zero magnitude reports the diagonal.
+(magnitudes and cancellation) and then averaged over the channels of a group. The column
+sums of every channel are reported beside the average. A row of zero magnitude reports
+the diagonal.
 
 Reference: Gu and Dao 2023 (arXiv 2312.00752), agreeing with the sequential path of
 the transformers library; the matrix as in Ali et al. 2024 (arXiv 2403.01590), but
@@ -168,13 +169,14 @@ class SelectiveSSM(SegmentedRouter):
     def route(
         self, features: SelectiveFeatures, geometry: Geometry, knobs: Knobs
     ) -> Routing:
-        """Shares and cancellation per channel, averaged over each group's channels."""
+        """Shares and cancellation averaged over each group, mass of every channel."""
         require_whole_sequences(geometry)
-        weights, cancellation = average_shares(self.factors(features, knobs))
+        weights, cancellation, mass = average_shares(self.factors(features, knobs))
         return Routing(
             weights=weights,
             cancellation=cancellation,
             value_norms=head_norms(features.value),
+            channel_mass=mass,
         )
 
     def values(self, features: SelectiveFeatures) -> Array:

@@ -8,7 +8,7 @@ The ``token`` slot holds the routers that mix positions, one for each layer. The
 ``depth`` slot holds the routers that replace the residual sum (`train.residual`), one
 for each sublayer; if it is empty, the residual is summed as usual. Knobs are named by
 slot, as in ``token.brake``. What the network returns and the caller does not use is
-compiled away, so training never pays for routing matrices.
+compiled away, so training never pays for routing matrices or for the stream.
 """
 
 import dataclasses
@@ -129,7 +129,7 @@ class Backbone(nn.Module):
     @nn.compact
     def __call__(
         self, inputs: Array, geometry: Geometry, knobs: Knobs
-    ) -> tuple[Array, dict[str, tuple[Geometry, list[Trace]]]]:
+    ) -> tuple[Array, dict[str, tuple[Geometry, list[Trace]]], Array]:
         """Predicts a symbol or class at every position.
 
         Args:
@@ -138,17 +138,22 @@ class Backbone(nn.Module):
           knobs: Value of every knob, named by slot, for example ``token.brake``.
 
         Returns:
-          Logits ``[B, T, V]`` in float32, and for each slot the geometry of its traces
-          with one `Trace` for each use of a router.
+          Logits ``[B, T, V]`` in float32; for each slot the geometry of its traces with
+          one `Trace` for each use of a router; and the residual stream
+          ``[L + 1, B, T, D]``, where entry ``l`` is the stream after ``l`` layers, as
+          the next layer or, at the end, the unembedding reads it (`train.residual`).
+          Entry 0 is the embedding.
         """
         config = self.config
         batch, length = inputs.shape[:2]
         residual = self._residual(self._embed(inputs), slot_knobs(knobs, "depth"))
-        traces = []
+        traces, stream = [], []
         for layer in range(config.layers):
             router = self.token(width=config.width, name=f"token_{layer}")
+            x = residual.read()
+            stream.append(residual.stream())
             routed, routing = router(
-                nn.LayerNorm(name=f"token_norm_{layer}")(residual.read()),
+                nn.LayerNorm(name=f"token_norm_{layer}")(x),
                 geometry,
                 slot_knobs(knobs, "token"),
             )
@@ -163,7 +168,9 @@ class Backbone(nn.Module):
                     name=f"mlp_{layer}",
                 )
                 residual.write(mlp(x.reshape(-1, config.width)).reshape(x.shape))
-        x = nn.LayerNorm(name="final_norm")(residual.read())
+        x = residual.read()
+        stream.append(residual.stream())
+        x = nn.LayerNorm(name="final_norm")(x)
         unembed = nn.Dense(
             config.outputs,
             use_bias=False,
@@ -175,7 +182,8 @@ class Backbone(nn.Module):
         slots = {"token": (geometry, traces)}
         if not isinstance(residual, ResidualSum):
             slots["depth"] = (residual.geometry(), residual.traces())
-        return logits.reshape(batch, length, config.outputs), slots
+        logits = logits.reshape(batch, length, config.outputs)
+        return logits, slots, jnp.stack(stream)
 
     def _embed(self, inputs: Array) -> Array:
         """Embeds tokens or projects features, and adds any learned positions."""
@@ -217,8 +225,12 @@ def cross_entropy(logits: Array, targets: Array) -> Array:
 def total_cross_entropy(logits: Array, targets: Array) -> tuple[Array, Array]:
     """Sum of the cross-entropy over the same targets, and the number of them."""
     learned = targets != IGNORED
+    return jnp.sum(surprise(logits, targets) * learned), jnp.sum(learned)
+
+
+def surprise(logits: Array, targets: Array) -> Array:
+    """Cross-entropy of every target, in nats, ``[B, T]``; meaningless if `IGNORED`."""
     # Compares, because indexing would need a scatter in the backward pass.
     own = targets[..., None] == jnp.arange(logits.shape[-1])
     picked = jnp.sum(jnp.where(own, logits, 0.0), axis=-1)
-    surprise = jax.nn.logsumexp(logits, axis=-1) - picked
-    return jnp.sum(surprise * learned), jnp.sum(learned)
+    return jax.nn.logsumexp(logits, axis=-1) - picked

@@ -20,8 +20,14 @@ from flax import struct
 from routers.base import Array, Geometry, Knobs, Router, Routing
 from routers.signature.alignment import power_directions
 from routers.signature.diagnostic import change, random_routing, read_role
-from routers.signature.full import POSITIONS, Inside, full_signature
+from routers.signature.full import (
+    POSITIONS,
+    Inside,
+    full_signature,
+    stream_signature,
+)
 from routers.signature.nulls import Variant, scaled_knobs
+from routers.signature.reduction import HUB
 from train.backbone import Backbone
 
 AWARENESS = "norm_awareness"
@@ -64,7 +70,10 @@ def diagnose(
       key: PRNG key of all shuffles and draws; it is split over the sequences.
 
     Returns:
-      Every measure of `full_signature` as ``[R, E, L, H]``; R counts the variants.
+      Every measure of `full_signature` as ``[R, E, L, H]``, where L counts the uses of
+      routers of the slot, and every measure of `stream_signature` as
+      ``[R, E, L + 1, H]`` or ``[R, E, L + 1, 1]``, where L counts the layers of the
+      network; R counts the variants.
     """
     changes = sorted({variant.change for variant in variants} - {""})
     rows = {
@@ -109,20 +118,22 @@ def diagnose(
                 outputs: Any = model.apply(
                     {"params": params}, one[order][None], geometry, row["knobs"]
                 )
-            on, traces = outputs[1][slot]
+            _, slots, stream = outputs
+            on, traces = slots[slot]
             insides = [Inside()] * len(traces)
             if on.kind in POSITIONS:
                 insides = [
                     inside.replace(directions=vectors)
                     for inside, vectors in zip(stages.insides, leading, strict=True)
                 ]
+            mixed = row["deviation"] == 0
             layers = [
-                full_signature(
-                    trace.routing, trace.output, on, inside, row["deviation"] == 0
-                )
+                full_signature(trace.routing, trace.output, on, inside, mixed)
                 for trace, inside in zip(traces, insides, strict=True)
             ]
-            return jax.tree.map(lambda *values: jnp.stack(values), *layers)
+            measures = jax.tree.map(lambda *values: jnp.stack(values), *layers)
+            hub = measures[HUB] if on.kind in POSITIONS else None
+            return measures | stream_signature(stream[:, 0], hub, mixed)
 
         return jax.lax.map(on_sequence, (inputs, jax.random.split(key, len(inputs))))
 

@@ -27,6 +27,7 @@ from train.step import (
     init_state,
     train_step,
 )
+from train.tasks import kinds_of
 
 Spread = Callable[[Callable[..., Any]], Callable[..., Any]]
 """Maps ``f(row, shared)``, a function of one member, over a leading axis of rows."""
@@ -140,7 +141,8 @@ class Loop:
 
         geometry = task.geometry()
         draws = draw_orders(geometry, len(batch[0]))
-        shared = (geometry, batch, jnp.asarray(rank_nulls), draws)
+        kinds = kinds_of(task, *batch)
+        shared = (geometry, batch, jnp.asarray(rank_nulls), draws, kinds)
         return self.spread(of_member)((states.params, members.knobs), shared)
 
     def diagnose(

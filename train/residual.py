@@ -1,8 +1,12 @@
 """How sublayers read what earlier ones wrote: by a sum, or by a router over depth.
 
 Every form of the residual has the same two operations, ``read`` before a sublayer and
-``write`` after it. Those with a router also report what it did, as ``traces`` on a
-``geometry``.
+``write`` after it, and reports the ``stream`` as it was last read: one state of width D
+for every token. The sum has just one such state. Where a router over depth replaces the
+sum, it is the state that the router mixed from its sources, which is what the sublayer
+sees in place of the sum. Where there are several streams, it is their mean, which
+doubly stochastic mixing leaves alone. Forms with a router also report what it did, as
+``traces`` on a ``geometry``.
 """
 
 from collections.abc import Callable
@@ -45,6 +49,10 @@ class ResidualSum:
     def write(self, update: Array) -> None:
         """Adds a sublayer's output."""
         self._x = self._x + update.astype(self._x.dtype)
+
+    def stream(self) -> Array:
+        """The running sum ``[B, T, D]``."""
+        return self._x
 
 
 class RoutedDepth:
@@ -103,6 +111,10 @@ class RoutedDepth:
         else:
             self._sources[-1] = self._sources[-1] + update.astype(self._last.dtype)
         self._written += 1
+
+    def stream(self) -> Array:
+        """The state that was read last, ``[B, T, D]``."""
+        return self._last
 
     def traces(self) -> list[Trace]:
         """One trace, with all readings as the rows of one matrix over sources."""
@@ -168,9 +180,7 @@ class RoutedStreams:
         y, routing = router(flat, stream_geometry(count), self._knobs)
         self._x = y.reshape(self._x.shape)
         weights = routing.weights.reshape(batch, length, *routing.weights.shape[1:])
-        self._traces.append(
-            Trace(Routing(weights=jnp.mean(weights, 1)), self._x.mean(2))
-        )
+        self._traces.append(Trace(Routing(weights=jnp.mean(weights, 1)), self.stream()))
         share = nn.softmax(self._vector("stream_read", nn.initializers.normal(1.0)))
         self._used += 1
         return jnp.einsum("btnd,n->btd", self._x, share)
@@ -180,6 +190,10 @@ class RoutedStreams:
         gate = self._vector("stream_write", nn.initializers.ones)
         gated = update[:, :, None] * gate[None, None, :, None]
         self._x = self._x + gated.astype(self._x.dtype)
+
+    def stream(self) -> Array:
+        """The mean over the streams, ``[B, T, D]``."""
+        return self._x.mean(2)
 
     def traces(self) -> list[Trace]:
         """One trace for every mixing."""

@@ -136,7 +136,10 @@ def train_step(
     inputs, targets = (_own_share(part, shares) for part in (inputs, targets))
 
     def loss_of(params: Any) -> Array:
-        logits, _ = spec.model.apply({"params": params}, inputs, geometry, member.knobs)
+        outputs: Any = spec.model.apply(
+            {"params": params}, inputs, geometry, member.knobs
+        )
+        logits = outputs[0]
         total, learned = total_cross_entropy(logits, targets)
         return total / jnp.maximum(_over_shares(learned, shares), 1)
 

@@ -68,6 +68,7 @@ CHECKS: Mapping[str, Callable[[Specimen], str | None]] = {
         claims.roles_are_what_they_claim,
         claims.norms_are_those_of_the_features,
         claims.values_are_what_combine_mixes,
+        claims.channel_mass_is_that_of_the_fast_path,
         claims.circuits_are_the_output,
         running.finite_everywhere,
         running.vmap_equals_loop,

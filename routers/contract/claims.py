@@ -1,4 +1,4 @@
-"""Checks of what a router says about its features: norms, roles and circuits."""
+"""Checks of what a router says of its insides: norms, roles, circuits, channels."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -17,6 +17,7 @@ from routers.contract.differences import (
     one_line,
 )
 from routers.contract.specimen import Specimen
+from routers.contract.weights import channel_shares
 from routers.signature.diagnostic import replace_role
 
 PLACE = 4
@@ -149,20 +150,22 @@ def _plain_keys(subject: Specimen) -> dict[str, Array]:
 
 
 def norms_are_those_of_the_features(subject: Specimen) -> str | None:
-    """``value_norms`` and ``key_norms`` are the norms of values and of keys."""
+    """The norms that `route` reports are those of keys, values and what they write."""
     knobs = _plain_keys(subject)
     routing = subject.call(knobs)[1]
     features = _features(subject)
     sources = subject.x.shape[1]
 
     def judge() -> Iterator[str | None]:
-        if routing.value_norms is not None and (
-            subject.defines("values") or "value" in subject.router.roles
-        ):
+        if subject.defines("values") or "value" in subject.router.roles:
             values = subject.stage("values", features)
-            yield difference(
-                "value_norms", routing.value_norms, head_norms(values), SOURCES
-            )
+            for name, norms_of_values in (
+                ("value_norms", head_norms),
+                ("written_norms", lambda v: _norms_written(subject, features, v)),
+            ):
+                if (reported := getattr(routing, name)) is not None:
+                    wanted = norms_of_values(values)
+                    yield difference(name, reported, wanted, SOURCES)
         path = subject.router.roles.get("key")
         if routing.key_norms is None or path is None:
             return
@@ -184,6 +187,17 @@ def norms_are_those_of_the_features(subject: Specimen) -> str | None:
         yield difference(f"{what} were doubled", doubled, 2 * norms, SOURCES)
 
     return first(judge())
+
+
+def _norms_written(subject: Specimen, features: Any, values: Array) -> Array:
+    """Norms of what the values of each head alone add to the output, ``[B, H, S]``."""
+    heads = jnp.eye(values.shape[2])[:, None, None, :, None]
+    nothing = subject.stage("finish", features, jnp.zeros_like(values))
+    added = [
+        subject.stage("finish", features, values * own.astype(values.dtype)) - nothing
+        for own in heads
+    ]
+    return head_norms(jnp.stack(added, axis=2))
 
 
 def values_are_what_combine_mixes(subject: Specimen) -> str | None:
@@ -208,6 +222,44 @@ def values_are_what_combine_mixes(subject: Specimen) -> str | None:
             yield difference("the role value, not values", role, values, named)
 
     return first(judge())
+
+
+def channel_mass_is_that_of_the_fast_path(subject: Specimen) -> str | None:
+    """``channel_mass`` has the column sums of every channel's matrix, as it is applied.
+
+    Its mean over channels has those of the reported weights.
+    """
+
+    def judge() -> Iterator[str | None]:
+        for label, found in subject.anatomies.items():
+            routing = found["routing"]
+            if routing.channel_mass is not None:
+                yield _judge_channels(subject, label, routing, found.get("matrix"))
+
+    return first(judge())
+
+
+def _judge_channels(
+    subject: Specimen, label: str, routing: Any, matrix: Any
+) -> str | None:
+    mass = np.asarray(routing.channel_mass)
+    what = f"{label}: mean of channel_mass, not the column sum of the weights"
+    columns = np.asarray(routing.weights).sum(-2)
+    mean = difference(what, mass.mean(2), columns, SOURCES, LONG)
+    if mean or matrix is None:
+        return mean
+    if mass.shape[2] != matrix.shape[2]:
+        return (
+            f"{label}: channel_mass has {mass.shape[2]} channels, combine mixes "
+            f"{matrix.shape[2]}"
+        )
+    rescaled = routing.cancellation is not None or subject.router.rescaled_rows
+    shares, _, empty = channel_shares(matrix, rescaled)
+    # Where a row has no magnitude, there is nothing to compare its channel with.
+    wanted = np.where(empty.any(-2), mass, shares.sum(-2))
+    what = f"{label}: channel_mass, not the column sum of the matrix that mix applies"
+    axes = ("batch", "head", "channel", "source")
+    return difference(what, mass, wanted, axes, LONG * subject.tolerance)
 
 
 def circuits_are_the_output(subject: Specimen) -> str | None:

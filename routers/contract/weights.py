@@ -72,6 +72,8 @@ def _judge_shapes(subject: Specimen, y: Any, routing: Any) -> Iterator[str | Non
         "cancellation": (batch, heads, queries),
         "key_norms": (batch, heads, sources),
         "value_norms": (batch, heads, sources),
+        "written_norms": (batch, heads, sources),
+        "channel_mass": (batch, heads, _channels(routing.channel_mass), sources),
     }
     for name, shape in shapes.items():
         field = getattr(routing, name)
@@ -81,6 +83,10 @@ def _judge_shapes(subject: Specimen, y: Any, routing: Any) -> Iterator[str | Non
             yield f"{name} has shape {field.shape}, must be {shape}"
         if field.dtype != jnp.float32:
             yield f"{name} is {field.dtype}, must be float32"
+
+
+def _channels(mass: Any) -> int:
+    return int(mass.shape[2]) if mass is not None and mass.ndim == 4 else 1
 
 
 def rows_are_shares(subject: Specimen) -> str | None:
@@ -211,13 +217,18 @@ def shares_of(matrix: Any, rescaled: bool) -> tuple[Any, Any, Any]:
       Weights and cancellation as means over channels, and whether a row of some channel
       has no magnitude, ``[B, H, T, 1]``.
     """
+    weights, cancellation, empty = channel_shares(matrix, rescaled)
+    return weights.mean(2), cancellation.mean(2), empty.any(2)
+
+
+def channel_shares(matrix: Any, rescaled: bool) -> tuple[Any, Any, Any]:
+    """As `shares_of`, for every channel: the first is ``[B, H, V, T, S]``."""
     matrix = np.asarray(matrix, float)
     total = np.abs(matrix).sum(-1, keepdims=True)
     empty = total < TINY
     safe = np.where(empty, 1.0, total)
     weights = np.abs(matrix) / safe if rescaled else matrix
-    cancellation = np.abs(matrix.sum(-1)) / safe[..., 0]
-    return weights.mean(2), cancellation.mean(2), empty.any(2) & rescaled
+    return weights, np.abs(matrix.sum(-1)) / safe[..., 0], empty & rescaled
 
 
 def knobs_act_per_head(subject: Specimen) -> str | None:

@@ -9,12 +9,17 @@ from collections.abc import Mapping
 import jax.numpy as jnp
 
 from routers.base import Array, Geometry, Routing
-from routers.signature import concentration, norms
+from routers.signature import channels, concentration, norms
 
 COLLAPSE = "collapse/rank_ratio"
 HUB_KEY = "norms/hub_key_log_ratio"
 VALUE_DRAIN = "norms/hub_value_log_ratio"
 """Measures that decide the second and the third part of the signature."""
+HUB_WRITTEN = "norms/hub_written_log_ratio"
+
+CHANNEL_HUB = "channels/hub_mass"
+CHANNEL_SINKS = "channels/sink_rate"
+"""Measures of the channels of a head, one by one; they decide nothing."""
 
 CAUSAL = "causal"
 ORDERED = (CAUSAL, "depth")
@@ -32,20 +37,27 @@ def signature(routing: Routing, geometry: Geometry) -> dict[str, Array]:
 
     Returns:
       Measures by slash name, each ``[H]``. Measures of key norms are absent where the
-      router has no keys, that of value norms where it has no values, and the sink rate
-      where no source comes first.
+      router has no keys, those of value norms where it has no values or no output
+      matrix, those of channels where the channels of a head share one matrix, and the
+      sink rate where no source comes first.
     """
     weights = routing.weights[0]
     hub = concentration.hub(hub_importance(weights, geometry))
-    return concentration_of(weights, geometry) | norms_of(routing, hub)
+    return (
+        concentration_of(weights, geometry)
+        | norms_of(routing, hub)
+        | channels_of(routing, geometry)
+    )
 
 
 def hub_importance(weights: Array, geometry: Geometry) -> Array:
     """Importance of the sources that can be hubs: of the first half, if ordered."""
-    importance = concentration.importance(weights, geometry.mask)
-    if geometry.kind in ORDERED:
-        importance = concentration.first_half(importance)
-    return importance
+    return _hubs_only(concentration.importance(weights, geometry.mask), geometry)
+
+
+def _hubs_only(importance: Array, geometry: Geometry) -> Array:
+    ordered = geometry.kind in ORDERED
+    return concentration.first_half(importance) if ordered else importance
 
 
 def concentration_of(weights: Array, geometry: Geometry) -> dict[str, Array]:
@@ -66,7 +78,7 @@ def concentration_of(weights: Array, geometry: Geometry) -> dict[str, Array]:
 
 
 def norms_of(routing: Routing, hub: Array) -> dict[str, Array]:
-    """Measures of key and value norms, each ``[H]``, given the hub of every head."""
+    """Measures of the norms of a routing, each ``[H]``, given the hub of every head."""
     measures = {}
     if routing.key_norms is not None:
         keys = routing.key_norms[0]
@@ -74,7 +86,21 @@ def norms_of(routing: Routing, hub: Array) -> dict[str, Array]:
         measures[HUB_KEY] = norms.hub_log_ratio(keys, hub)
     if routing.value_norms is not None:
         measures[VALUE_DRAIN] = norms.hub_log_ratio(routing.value_norms[0], hub)
+    if routing.written_norms is not None:
+        measures[HUB_WRITTEN] = norms.hub_against_rest(routing.written_norms[0], hub)
     return measures
+
+
+def channels_of(routing: Routing, geometry: Geometry) -> dict[str, Array]:
+    """Measures of channels one by one, each ``[H]``; none where they share weights."""
+    if routing.channel_mass is None:
+        return {}
+    mass = routing.channel_mass[0]
+    importance = _hubs_only(concentration.mean_weight(mass, geometry.mask), geometry)
+    return {
+        CHANNEL_HUB: channels.largest(importance),
+        CHANNEL_SINKS: channels.sink_rate(importance),
+    }
 
 
 REDUCE: Mapping[str, str] = {
@@ -86,11 +112,14 @@ REDUCE: Mapping[str, str] = {
     "norms/key_norm_cv": "max",
     HUB_KEY: "absmax",
     VALUE_DRAIN: "min",
+    HUB_WRITTEN: "min",
+    CHANNEL_HUB: "max",
+    CHANNEL_SINKS: "mean",
 }
 """Reduction of a measure over layers and heads to one number per model.
 
 It is the extreme that looks most like the signature, and every null takes the same
-extreme. The sink rate is a mean over layers and heads (Gu et al. 2025)."""
+extreme. Sink rates are means over layers and heads (Gu et al. 2025)."""
 
 CONCENTRATION: Mapping[str, tuple[str, float]] = {
     "causal": ("concentration/hub_mass", 0.3),

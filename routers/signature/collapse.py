@@ -1,11 +1,12 @@
-"""Collapse of the routed representation to low rank or to one direction.
+"""Collapse of a representation to low rank or to one direction.
 
 Every measure takes ``x [T, D]``, one row per position. All measures are invariant to a
 common factor. For an all-zero matrix they return NaN, since the limit depends on how
 the matrix is approached.
 
 References: Roy & Vetterli 2007, The effective rank (EUSIPCO); Dong et al. 2021,
-Attention is not all you need (arXiv 2103.03404).
+Attention is not all you need (arXiv 2103.03404); Queipo-de-Llano et al. 2025, Attention
+sinks and compression valleys (arXiv 2510.06477).
 """
 
 import jax.numpy as jnp
@@ -36,10 +37,31 @@ def ranks(x: Array) -> dict[str, Array]:
     return {"effective_rank": _rank_of(values), "stable_rank": _stable_rank_of(values)}
 
 
+def matrix_entropy(x: Array) -> Array:
+    """Entropy of the normalised *squared* singular values, in nats.
+
+    The shares are the eigenvalues of ``X X^T`` divided by its trace. One massive row
+    makes it small. This is the quantity whose minimum over depth is a compression
+    valley; it is not divided by ``ln T``.
+
+    Args:
+      x: Representation ``[T, D]``.
+
+    Returns:
+      A scalar between 0 (rank one) and ``ln min(T, D)``; NaN for an all-zero matrix.
+    """
+    values = singular_values(x)
+    return _entropy((values / values[0]) ** 2)
+
+
 def _rank_of(values: Array) -> Array:
-    share = values / jnp.sum(values)
+    return jnp.exp(_entropy(values))
+
+
+def _entropy(amounts: Array) -> Array:
+    share = amounts / jnp.sum(amounts)
     logarithm = jnp.log(jnp.where(share > 0, share, 1.0))
-    return jnp.exp(-jnp.sum(share * logarithm))
+    return -jnp.sum(share * logarithm)
 
 
 def _stable_rank_of(values: Array) -> Array:

@@ -27,8 +27,12 @@ def importance(weights: Array, mask: Array) -> Array:
     Returns:
       ``alpha [H, S]``; 0 for a source that no query can see.
     """
-    readers = jnp.sum(mask, axis=0)
-    return jnp.sum(weights, axis=-2) / jnp.maximum(readers, 1)[None]
+    return mean_weight(jnp.sum(weights, axis=-2), mask)
+
+
+def mean_weight(mass: Array, mask: Array) -> Array:
+    """`importance` from column sums ``[..., S]``."""
+    return mass / jnp.maximum(jnp.sum(mask, axis=0), 1)
 
 
 def first_half(columns: Array) -> Array:
@@ -78,6 +82,19 @@ def first_source_sinks(importance: Array) -> Array:
     The mean over sequences, layers and heads is the *sink rate* of Gu et al.
     """
     return (importance[..., 0] > SINK_THRESHOLD).astype(jnp.float32)
+
+
+def first_source_mass(weights: Array, queries: Array) -> Array:
+    """Mean weight of the first source over some of the queries, ``[H]``.
+
+    Args:
+      weights: Routing weights ``[H, T, S]``.
+      queries: Which queries are counted, bool ``[T]``.
+
+    Returns:
+      The mean; NaN where no query is counted.
+    """
+    return jnp.mean(weights[..., 0], axis=-1, where=queries[None])
 
 
 def column_shares(weights: Array) -> Array:

@@ -1,10 +1,11 @@
-"""The full set of measures of one layer on one sequence, by slash name.
+"""The full set of measures of one sequence, by slash name: of a layer, of the stream.
 
 They are computed once, at the end of a sweep. `routers.signature.signature` is the part
 that the criterion needs at every measured step. docs/measures.md lists all measures.
 """
 
 import functools
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -14,6 +15,7 @@ from routers.base import Array, Geometry, Routing
 from routers.signature import (
     CAUSAL,
     alignment,
+    channels_of,
     collapse,
     concentration,
     concentration_of,
@@ -66,12 +68,61 @@ def full_signature(
       Measures by slash name, each ``[H]``; those of the whole layer are repeated
       over heads. Measures that the router or geometry does not define are absent.
     """
-    of_routing = _of_routing(routing, geometry)
     rest = functools.partial(_of_output, routing, output, geometry, inside)
+    return _of_routing(routing, geometry) | _if_mixed(mixed, rest)
+
+
+def stream_signature(
+    stream: Array, hub: Array | None = None, mixed: Array | bool = True
+) -> dict[str, Array]:
+    """All measures of the residual stream of one sequence or graph, at every depth.
+
+    The hub at a depth is that of the router that reads this stream; at the last one,
+    which no router reads, that of the last router.
+
+    Args:
+      stream: Residual stream ``[L + 1, T, D]``, from the embedding on.
+      hub: Position that is the hub of each layer and head, ``[L, H]``; None if sources
+        are not positions.
+      mixed: Whether the stream was computed with the routing that is measured. If not,
+        all measures are NaN.
+
+    Returns:
+      Measures by slash name: ``[L + 1, 1]``, or ``[L + 1, H]`` where they depend on the
+      hub. Those that compare the hub with other positions are absent without a hub.
+    """
+
+    def compute() -> dict[str, Array]:
+        measures = {
+            "stream/massive_activation": jax.vmap(norms.massive_activation)(stream),
+            "stream/matrix_entropy": jax.vmap(collapse.matrix_entropy)(stream),
+        }
+        measures = {name: value[:, None] for name, value in measures.items()}
+        if hub is None:
+            return measures
+        readers = jnp.concatenate([hub, hub[-1:]])
+        heads = (*readers.shape, stream.shape[1])  # [L + 1, H, T]
+        for name, function in (
+            ("hub_feature_norm", norms.feature_norm),
+            ("hub_negative_aware_norm", norms.negative_aware_norm),
+        ):
+            of_rows = jnp.broadcast_to(jax.vmap(function)(stream)[:, None], heads)
+            apart = jax.vmap(norms.hub_against_rest)(of_rows, readers)
+            measures[f"stream/{name}"] = apart
+        return measures
+
+    return _if_mixed(mixed, compute)
+
+
+def _if_mixed(
+    mixed: Array | bool, compute: Callable[[], dict[str, Array]]
+) -> dict[str, Array]:
+    """What a function computes, or NaN in its place without the cost."""
     nothing = jax.tree.map(
-        lambda value: jnp.full(value.shape, jnp.nan, value.dtype), jax.eval_shape(rest)
+        lambda value: jnp.full(value.shape, jnp.nan, value.dtype),
+        jax.eval_shape(compute),
     )
-    return of_routing | jax.lax.cond(mixed, rest, lambda: nothing)
+    return jax.lax.cond(mixed, compute, lambda: nothing)
 
 
 def _of_routing(routing: Routing, geometry: Geometry) -> dict[str, Array]:
@@ -98,11 +149,12 @@ def _of_output(
     weights, x = routing.weights[0], output[0].astype(jnp.float32)
     hub = concentration.hub(hub_importance(weights, geometry))
     layer = _forms(x, geometry)
-    layer["norms/massive_activation"] = norms.massive_activation(x)
     measures = {name: value + 0 * hub for name, value in layer.items()}
-    if geometry.kind in POSITIONS:
-        measures |= _of_hub_position(x, hub, geometry)
+    if geometry.kind in POSITIONS and x.shape[0] > 1:
+        measures |= _without_hub(x, hub, geometry)
     measures |= _of_norms(routing, weights, hub, geometry)
+    # Random logits replace the weights of heads, which says nothing about channels.
+    measures |= channels_of(routing, geometry)
     return measures | _of_inside(inside, weights, x, hub)
 
 
@@ -138,28 +190,19 @@ def _forms(x: Array, geometry: Geometry) -> dict[str, Array]:
     return measures
 
 
-def _of_hub_position(x: Array, hub: Array, geometry: Geometry) -> dict[str, Array]:
-    """Collapse without the hub's row, and the hub's features relative to the rest."""
-    measures = {}
-    if x.shape[0] > 1:
+def _without_hub(x: Array, hub: Array, geometry: Geometry) -> dict[str, Array]:
+    """Collapse without the row of each head's hub ``[H]``."""
 
-        def without(source: Array) -> dict[str, Array]:
-            rest = collapse.without_row(x, source)
-            found = _collapse_of(rest, "collapse/without_hub")
-            if geometry.kind == GRAPH:
-                edges = collapse.without_row(graphs.adjacency(geometry), source)
-                edges = collapse.without_row(edges.T, source).T
-                found |= _graph_of(rest, edges, "collapse/without_hub")
-            return found
+    def without(source: Array) -> dict[str, Array]:
+        rest = collapse.without_row(x, source)
+        measures = _collapse_of(rest, "collapse/without_hub")
+        if geometry.kind == GRAPH:
+            edges = collapse.without_row(graphs.adjacency(geometry), source)
+            edges = collapse.without_row(edges.T, source).T
+            measures |= _graph_of(rest, edges, "collapse/without_hub")
+        return measures
 
-        measures = jax.vmap(without)(hub)
-    for name, function in (
-        ("hub_feature_norm", norms.feature_norm),
-        ("hub_negative_aware_norm", norms.negative_aware_norm),
-    ):
-        of_rows = jnp.broadcast_to(function(x)[None], (hub.shape[0], x.shape[0]))
-        measures[f"norms/{name}"] = norms.hub_against_rest(of_rows, hub)
-    return measures
+    return jax.vmap(without)(hub)
 
 
 def _of_norms(

@@ -3,6 +3,8 @@
 from routers.signature import REDUCE
 
 HUB = "concentration/hub"
+FIRST_SOURCE = "concentration/first_source"
+"""Mass on the first source of the queries of one kind, ``FIRST_SOURCE/KIND``."""
 
 _LEAST = frozenset(
     {
@@ -18,6 +20,7 @@ _LEAST = frozenset(
         "relative_dirichlet_energy",
         "mean_average_distance",
         "output_length",
+        "matrix_entropy",
     }
 )
 _TWO_SIDED = frozenset(
@@ -39,6 +42,8 @@ def reduction(name: str) -> str | None:
     """
     if name == HUB:
         return None
+    if name.startswith(f"{FIRST_SOURCE}/"):
+        return "max"  # whatever the task calls its kinds
     last = name.split("/")[-1]
     extreme = "min" if last in _LEAST else "absmax" if last in _TWO_SIDED else "max"
     return REDUCE.get(name, extreme)

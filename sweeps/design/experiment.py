@@ -123,6 +123,11 @@ def _build(config: ConfigDict) -> Experiment:
     knobs = read_knobs(config, routers)
     sweep = config.sweep
     axis = make_axis(sweep.knob, sweep.low, sweep.high, sweep.num, sweep.zero)
+    if sweep.refine.rounds and not any(axis.values):
+        raise BadInput(
+            f"sweep.refine.rounds={sweep.refine.rounds}: must be 0 with sweep.num=0, "
+            "because one value has no onset that could be refined"
+        )
     task = read_task(config)
     _check_shares(sweep.data, task, config.train.batch)
     slot = sweep.knob.split(".")[0]

@@ -90,8 +90,11 @@ def make_axis(knob: str, low: float, high: float, num: int, zero: bool) -> Axis:
     Raises:
       BadInput: the range is inverted, empty, not positive or not finite.
     """
-    if num < 1:
-        raise BadInput(f"sweep.num={num}: must be at least 1")
+    if num < (0 if zero else 1):
+        raise BadInput(
+            f"sweep.num={num}: must be at least 1, or 0 with sweep.zero=True, which "
+            "leaves the value 0 alone"
+        )
     for name, bound in (("low", low), ("high", high)):
         if not (np.isfinite(bound) and bound > 0):
             raise BadInput(

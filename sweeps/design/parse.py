@@ -137,8 +137,10 @@ def read_knobs(config: ConfigDict, routers: Routers) -> dict[str, float]:
                 values[known] = float(value)
     sweep = config.sweep
     knob = find_knob(f"sweep.knob={sweep.knob}", sweep.knob, declared)
-    least = 0.0 if sweep.zero else sweep.low
-    for name, value in (("zero", least), ("low", sweep.low), ("high", sweep.high)):
+    tried = {"zero": 0.0} if sweep.zero else {}
+    if sweep.num:
+        tried |= {"low": sweep.low, "high": sweep.high}
+    for name, value in tried.items():
         if not knob.low <= value <= knob.high:
             raise BadInput(
                 f"sweep.{name}={sweep[name]}: must lie in the range of {sweep.knob}, "

@@ -74,7 +74,7 @@ RANGES: dict[str, Range] = {
     "seed": SEED,
     "sweep.low": Range(1e-30, 1e6, hint=" (sweep.zero adds 0)"),
     "sweep.high": Range(1e-30, 1e6),
-    "sweep.num": _whole(1, 10_000),
+    "sweep.num": _whole(0, 10_000),
     "sweep.seeds": _whole(1, 100_000),
     "sweep.data_seeds": _whole(1, 10_000),
     "sweep.devices": _whole(0, 100_000),

@@ -55,6 +55,7 @@ def announce(compiled: CompiledSweep, cost: Cost, workdir: Path) -> str:
     """What will run and what it will cost, in one sentence."""
     experiment, placement = compiled.experiment, compiled.placement
     grid, refinement = experiment.grid, experiment.refinement
+    values = len(grid.axis.values)
     more = ""
     if refinement.rounds:
         added = experiment.most_members - grid.members
@@ -65,7 +66,7 @@ def announce(compiled: CompiledSweep, cost: Cost, workdir: Path) -> str:
         )
     shared = f", {placement.data} to a batch" if placement.data > 1 else ""
     return (
-        f"{grid.members} members ({len(grid.axis.values)} values of "
+        f"{grid.members} members ({values} value{'s' * (values != 1)} of "
         f"{grid.axis.knob} × {experiment.units} seeds) × {experiment.steps} steps"
         f"{more} on {placement.devices} {jax.default_backend()} device(s){shared}, "
         f"{placement.width} at once on each: about {cost.seconds / 60:.1f} min and "

@@ -124,6 +124,12 @@ def caveats(records: Sequence[Record]) -> list[str]:
     """What differs between the sweeps besides what is studied, one sentence each."""
     differ = set(differing(records))
     found = []
+    alone = [record.name for record in records if not record.values.any()]
+    if alone:
+        found.append(
+            f"Without an onset, because {records[0].summary['knob']} = 0 is the only "
+            f"value: {', '.join(alone)}."
+        )
     criteria = [record.summary["criterion"] for record in records]
     keys = [key for key in criteria[0] if len({str(one[key]) for one in criteria}) > 1]
     if keys:

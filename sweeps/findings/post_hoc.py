@@ -20,6 +20,8 @@ from sweeps.inference.onset import estimate_onset
 def why_absent(experiment: Experiment) -> str | None:
     """Why no member was trained at the swept knob's neutral value, or None."""
     axis, neutral = experiment.grid.axis, _neutral(experiment)
+    if len(axis.values) == 1:
+        return f"{POST_HOC} needs another value than {axis.knob}={axis.values[0]:g}"
     if _at_neutral(experiment).any():
         return None
     return (

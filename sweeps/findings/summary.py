@@ -4,11 +4,18 @@ The schema is documented in `docs/onset_schema.md`; a test checks that the two a
 """
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from routers.signature import COLLAPSE, HUB_KEY, VALUE_DRAIN
+from routers.signature import (
+    CHANNEL_HUB,
+    CHANNEL_SINKS,
+    COLLAPSE,
+    HUB_KEY,
+    VALUE_DRAIN,
+)
 from routers.signature.nulls import POST_HOC
 from sweeps.findings.post_hoc import neutral_members, summarize_post_hoc
 from sweeps.findings.results import Results, quartiles
@@ -64,14 +71,8 @@ def _point(
     collapsed = int(results.outcomes[CONCENTRATION][-1][chosen].sum())
     low, high = fraction_interval(collapsed, int(alive.sum()))
     concentration = results.experiment.criterion.metric
-    measures = {
-        name.split("/")[-1]: {
-            **quartiles(now.model[name][alive, 0]),
-            "nulls": _nulls(results, name, alive),
-        }
-        for name in (COLLAPSE, HUB_KEY, VALUE_DRAIN)
-        if name in now.model
-    }
+    measures = _against_nulls(results, (COLLAPSE, HUB_KEY, VALUE_DRAIN), alive)
+    channels = _against_nulls(results, (CHANNEL_HUB, CHANNEL_SINKS), alive)
     return {
         "value": grid.axis.values[index],
         "round": int(grid.round[chosen][0]),
@@ -87,7 +88,23 @@ def _point(
         "diagnostic_nulls": _diagnostic_nulls(results, concentration, alive),
         "hub_mass": quartiles(now.model["concentration/hub_mass"][alive, 0]),
         **measures,
+        **({"channels": channels} if channels else {}),
         "parts": trajectories(results, layers, alive),
+    }
+
+
+def _against_nulls(
+    results: Results, names: Sequence[str], chosen: np.ndarray
+) -> dict[str, Any]:
+    """Quartiles of measures, by their last names, each with its criterion nulls."""
+    now = results.final
+    return {
+        name.split("/")[-1]: {
+            **quartiles(now.model[name][chosen, 0]),
+            "nulls": _nulls(results, name, chosen),
+        }
+        for name in names
+        if name in now.model
     }
 
 

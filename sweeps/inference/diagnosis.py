@@ -30,10 +30,8 @@ class Diagnosis:
 
     def model(self, name: str) -> tuple[np.ndarray, np.ndarray]:
         """A number for the whole model ``[M, R]``, and per sequence ``[M, R, E]``."""
-        values, extreme = self.measures[name], reduction(name)
-        if extreme is None:
-            raise ValueError(f"{name} has no number of the whole model")
-        return reduce(mean(values), extreme), reduce(values, extreme)
+        values = self.measures[name]
+        return reduced(name, mean(values)), reduced(name, values)
 
     def nulls_of(self, name: str, chosen: np.ndarray) -> dict[str, np.ndarray]:
         """A measure under each null, for all sequences of the chosen members."""
@@ -52,6 +50,18 @@ def mean(values: np.ndarray) -> np.ndarray:
     count = finite.sum(2)
     total = np.where(finite, values, 0.0).sum(2)
     return np.where(count > 0, total / np.maximum(count, 1), np.nan)
+
+
+def reduced(name: str, values: np.ndarray) -> np.ndarray:
+    """The number of the whole model, from values ``[..., L, H]`` of a measure.
+
+    Raises:
+      ValueError: the measure has no such number.
+    """
+    extreme = reduction(name)
+    if extreme is None:
+        raise ValueError(f"{name} has no number of the whole model")
+    return reduce(values, extreme)
 
 
 def reduce(values: np.ndarray, extreme: str) -> np.ndarray:

@@ -116,9 +116,9 @@ def estimate_onset(values: np.ndarray, outcome: np.ndarray) -> Onset:
         (diverged).
 
     Returns:
-      The `Onset`. It has no estimate if all outcomes are unknown, is censored if the
-      fraction stays on one side of 1/2, and has an open end if the seeds do not
-      decide on that side.
+      The `Onset`. It has no estimate if all outcomes are unknown or no value is above
+      0, is censored if the fraction stays on one side of 1/2, and has an open end if
+      the seeds do not decide on that side.
     """
     usable = (values > 0) & ~np.isnan(outcome).all(0)
     values, outcome = values[usable], outcome[:, usable]

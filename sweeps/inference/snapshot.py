@@ -1,8 +1,8 @@
 """One measurement of all members, reduced to one number per model and null.
 
 A measure is taken in every layer and head. The model's one number is the extreme over
-layers and heads that `routers.signature.REDUCE` names for the measure, and every null
-takes the same extreme. Layers and heads where a measure has no value are left out.
+layers and heads that `routers.signature.reduction` names for the measure, and every
+null takes the same extreme. Layers and heads where a measure has no value are left out.
 """
 
 import dataclasses
@@ -10,8 +10,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from routers.signature import REDUCE
-from sweeps.inference.diagnosis import mean, reduce
+from sweeps.inference.diagnosis import mean, reduced
 
 LOSS = "loss/held_out"
 ACCURACY = "accuracy/held_out"
@@ -26,7 +25,7 @@ class Snapshot:
       layers: Each measure per layer and head, ``[M, R, L, H]``, averaged over
         sequences; R counts `routers.signature.nulls.VARIANTS`.
       model: Each measure's number for the whole model, ``[M, R]``; also the held-out
-        loss and accuracy.
+        loss and accuracy, also of kinds of targets (of the sequences that have any).
       spread: The same numbers per sequence, ``[M, R, E]``, for quantiles of nulls.
       train_loss: Mean training loss since the last measurement, ``[M]``.
       diverged: Step at which a member diverged and froze, or -1, ``[M]``.
@@ -46,7 +45,7 @@ class Snapshot:
 
     def by_layer(self, name: str) -> np.ndarray:
         """A measure's number for every layer ``[M, L]``, its extreme over heads."""
-        return reduce(self.layers[name][:, 0, :, None], REDUCE[name])
+        return reduced(name, self.layers[name][:, 0, :, None])
 
 
 def summarize(
@@ -55,15 +54,17 @@ def summarize(
     train_loss: np.ndarray,
     diverged: np.ndarray,
 ) -> Snapshot:
-    """Reduces raw measures ``[M, R, E, L, H]`` (held-out loss ``[M, R, E]``)."""
+    """Reduces raw measures ``[M, R, E, L, H]`` (losses, accuracy: ``[M, R, E]``)."""
     layers, model, spread = {}, {}, {}
     for name, values in measures.items():
-        if name in (LOSS, ACCURACY):
-            model[name], spread[name] = values.mean(-1), values
+        if values.ndim == 3:
+            plain = name in (LOSS, ACCURACY)  # not finite where a member diverges
+            model[name] = values.mean(-1) if plain else mean(values)
+            spread[name] = values
             continue
         layers[name] = mean(values)  # the rank ratio is taken on some sequences
-        model[name] = reduce(layers[name], REDUCE[name])
-        spread[name] = reduce(values, REDUCE[name])
+        model[name] = reduced(name, layers[name])
+        spread[name] = reduced(name, values)
     return Snapshot(step, layers, model, spread, train_loss, diverged)
 
 

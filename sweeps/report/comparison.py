@@ -23,7 +23,9 @@ from sweeps.findings.comparison import (
 )
 from sweeps.report.figures import STYLE
 from sweeps.report.knob_axis import KnobScale
-from sweeps.report.parts import format_interval, format_onset
+from sweeps.report.parts import PART_NAMES, format_interval, format_onset
+
+OTHER_PARTS = [part for part in PART_NAMES if part != "concentration"]
 
 
 def render(records: Sequence[Record], over: str | None, flags: str) -> str:
@@ -38,24 +40,29 @@ def render(records: Sequence[Record], over: str | None, flags: str) -> str:
     differ = differing(records)
     heads = ["sweep", *differ, "collapsed", f"critical {knob}"]
     heads += [f"× {over}"] if over else []
+    heads += [PART_NAMES[part] for part in OTHER_PARTS]
     heads += ["compared with the first", "post hoc", "held-out loss"]
     lines = [_row(heads), _row(["---"] * len(heads))]
     for record in records:
         cells = [record.name, *(_shown(record.settings.get(key)) for key in differ)]
         cells += [_collapsed(record), format_onset(record.summary["onset"])]
         cells += [_scaled(record, over)] if over else []
-        same = "–" if record is records[0] else verdict(records[0], record)
+        cells += [_of_part(record, part) for part in OTHER_PARTS]
+        compared = record is not records[0] and record.values.any()
+        compared = compared and records[0].values.any()
+        same = verdict(records[0], record) if compared else "–"
         cells += [same, _post_hoc(record), _loss(record)]
         lines.append(_row(cells))
-    units = sorted({record.summary["onset"]["units"] for record in records})
-    seeds = " or ".join(map(str, units))
+    units = {r.summary["onset"]["units"] for r in records if r.values.any()}
+    seeds = f" over {' or '.join(map(str, sorted(units)))} seeds" if units else ""
     notes = [
-        f"Critical values are given with 95 % intervals over {seeds} seeds. "
+        f"Critical values are given with 95 % intervals{seeds}. "
         "*collapsed*: number of collapsed members at the smallest and at the largest "
-        "value. *post hoc*: critical value of networks trained at the knob's neutral "
-        "value and only evaluated at the others, and whether it coincides with the "
-        "sweep's own. *held-out loss*: smallest and largest median over seeds along "
-        "the axis, in nats.",
+        "value. *rank ratio*, *stratification*: critical values of the other two parts "
+        "of the signature. *post hoc*: critical value of networks trained at the "
+        "knob's neutral value and only evaluated at the others, and whether it "
+        "coincides with the sweep's own. *held-out loss*: smallest and largest median "
+        "over seeds along the axis, in nats.",
         *caveats(records),
         *_law(records, over),
     ]
@@ -94,7 +101,8 @@ def _shown(value: Any) -> str:
 
 
 def _collapsed(record: Record) -> str:
-    ends = record.summary["curve"][0], record.summary["curve"][-1]
+    curve = record.summary["curve"]
+    ends = [curve[0], curve[-1]][: len(curve)]
     counts = [f"{end['collapsed']}/{end['members'] - end['diverged']}" for end in ends]
     return " … ".join(counts)
 
@@ -105,6 +113,11 @@ def _scaled(record: Record, over: str) -> str:
         return "–"
     low, high = (onset[end] and onset[end] * scale for end in ("low", "high"))
     return f"{onset['estimate'] * scale:.3g} {format_interval(low, high)}"
+
+
+def _of_part(record: Record, part: str) -> str:
+    found = record.summary["parts"].get(part)
+    return "not defined" if found is None else format_onset(found["onset"])
 
 
 def _post_hoc(record: Record) -> str:

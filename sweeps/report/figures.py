@@ -129,10 +129,9 @@ def _concentration(
     """Draws the concentration of every seed, the threshold and the criterion nulls."""
     curve, criterion = summary["curve"], summary["criterion"]
     x = scale([point["value"] for point in curve])
-    for null, (color, line, label) in NULL_STYLE.items():
+    for null in NULL_STYLE:
         high = [point["nulls"].get(null, {}).get("high", np.nan) for point in curve]
-        label = f"{label}, {criterion['quantile']:g} quantile"
-        axes.plot(x, high, line, color=color, lw=1.1, label=label)
+        _draw_line(axes, x, high, null, criterion["quantile"])
     threshold = criterion["threshold"]
     axes.axhline(threshold, color=INK, lw=0.7)
     right = axes.get_xlim()[1]
@@ -209,20 +208,22 @@ def _draw_null(
 ) -> None:
     """Draws one null's quantile of one measure against the knob."""
     curve, level = summary["curve"], summary["criterion"]["quantile"]
-    color, line, label = NULL_STYLE[null]
     found = [
         number(point.get(name, {}).get("nulls", {}).get(null, {}).get(side))
         for point in curve
     ]
     level = level if side == "high" else 1 - level
-    axes.plot(
-        scale([point["value"] for point in curve]),
-        change(np.asarray(found)),
-        line,
-        color=color,
-        lw=1.1,
-        label=f"{label}, {level:.3g} quantile",
-    )
+    x = scale([point["value"] for point in curve])
+    _draw_line(axes, x, change(np.asarray(found)), null, level)
+
+
+def _draw_line(axes: Axes, x: Any, y: Any, null: str, level: float) -> None:
+    """Draws a quantile of a null; at a single value across the width of the seeds."""
+    color, line, label = NULL_STYLE[null]
+    if len(x) == 1:
+        x, y = x + np.asarray([-0.3, 0.3]), np.repeat(y, 2)
+    label = f"{label}, {level:.3g} quantile"
+    axes.plot(x, y, line, color=color, lw=1.1, label=label)
 
 
 def _rank_ratio(

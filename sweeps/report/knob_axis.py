@@ -18,8 +18,9 @@ class KnobScale:
         self.values = values
         positive = np.log10(values[values > 0])
         step = np.diff(positive).mean() if len(positive) > 1 else 1.0
-        self._zero = positive[0] - 1.6 * step
-        self._break = positive[0] - 0.8 * step
+        first = positive[0] if len(positive) else 0.0
+        self._zero = first - 1.6 * step
+        self._break = first - 0.8 * step
         self.step = step
 
     def __call__(self, value: Any) -> np.ndarray:
@@ -35,21 +36,28 @@ class KnobScale:
 
     def dress(self, axes: Axes, label: str) -> None:
         """Sets ticks at round values, a break after 0, the limits and the label."""
-        positive = np.log10(self.values[self.values > 0])
-        low, high = positive[0], positive[-1]
-        decades = range(int(np.floor(low)), int(np.ceil(high)) + 1)
-        ticks = [d + np.log10(m) for d in decades for m in (1, 3)]
-        margin = 1e-6 + 0.25 * self.step
-        ticks = [t for t in ticks if low - margin <= t <= high + margin]
+        ticks = self._round_places()
         if 0 in self.values:
             ticks = [self._zero, *ticks]
-            axes.axvline(self._break, color="#dddddd", lw=0.8, ls=(0, (2, 2)))
+            if self.values.any():
+                axes.axvline(self._break, color="#dddddd", lw=0.8, ls=(0, (2, 2)))
         axes.xaxis.set_major_locator(FixedLocator(ticks))
         axes.xaxis.set_minor_locator(NullLocator())
         axes.xaxis.set_major_formatter(FuncFormatter(self._name))
-        left = self._zero if 0 in self.values else low
-        axes.set_xlim(left - 0.6 * self.step, high + 0.6 * self.step)
+        places = self(self.values)
+        axes.set_xlim(places.min() - 0.6 * self.step, places.max() + 0.6 * self.step)
         axes.set_xlabel(label)
+
+    def _round_places(self) -> list[float]:
+        """Places of 1 and 3 in every decade that has values above 0."""
+        positive = np.log10(self.values[self.values > 0])
+        if not len(positive):
+            return []
+        low, high = positive[0], positive[-1]
+        decades = range(int(np.floor(low)), int(np.ceil(high)) + 1)
+        ticks = [float(d + np.log10(m)) for d in decades for m in (1, 3)]
+        margin = 1e-6 + 0.25 * self.step
+        return [t for t in ticks if low - margin <= t <= high + margin]
 
     def _name(self, position: float, _: Any) -> str:
         return "0" if np.isclose(position, self._zero) else f"{10**position:.3g}"

@@ -3,6 +3,7 @@
 import math
 from typing import Any
 
+from routers.signature.concentration import SINK_THRESHOLD
 from sweeps.inference.criterion import NULLS, UNTRAINED
 
 PART_NAMES = {
@@ -37,13 +38,18 @@ def format_onset(onset: dict[str, Any]) -> str:
     return f"{share} collapsed throughout{doubt}"
 
 
+def zero_alone(summary: dict[str, Any]) -> bool:
+    """Whether 0 is the only value that was tried; then no part has an onset."""
+    return all(point["value"] == 0 for point in summary["curve"])
+
+
 def other_parts(summary: dict[str, Any]) -> list[str]:
     """The measures of the other parts at the most collapsed value, against their nulls.
 
     Nulls made by knobs leave the keys and values of the first layer unchanged, so the
     untrained network is the only null for norms.
     """
-    point = max(summary["curve"], key=lambda p: (p["collapsed"], -p["value"]))
+    point = _most_collapsed(summary)
     quantile = summary["criterion"]["quantile"]
     parts = (
         ("rank_ratio", "rank ratio", NULLS),
@@ -80,7 +86,7 @@ def other_parts(summary: dict[str, Any]) -> list[str]:
 
 def courses(summary: dict[str, Any]) -> list[str]:
     """When and in which layer each part sets in, at the most collapsed value."""
-    point = max(summary["curve"], key=lambda p: (p["collapsed"], -p["value"]))
+    point = _most_collapsed(summary)
     seeds, layers = point["members"] - point["diverged"], summary["layers"]
     found = {PART_NAMES[part]: course for part, course in point["parts"].items()}
     shown = {n: c for n, c in found.items() if c["onset_step"]["reached"]}
@@ -113,9 +119,41 @@ def _first_step(course: dict[str, Any], seeds: int) -> str:
     return f"{first['median']:g} ({reached})"
 
 
+def _most_collapsed(summary: dict[str, Any]) -> dict[str, Any]:
+    """The point at which most members are collapsed, the least one of several."""
+    point: dict[str, Any] = max(
+        summary["curve"], key=lambda p: (p["collapsed"], -p["value"])
+    )
+    return point
+
+
+def channels_apart(summary: dict[str, Any]) -> list[str]:
+    """What single channels do where hub mass is that of the mean over channels."""
+    point = _most_collapsed(summary)
+    channels = point.get("channels")
+    if not channels or channels["hub_mass"]["median"] is None:
+        return []
+    hub, rate = channels["hub_mass"], channels["sink_rate"]
+    quantile = summary["criterion"]["quantile"]
+
+    def highest(part: dict[str, Any]) -> float:
+        return float(max(null["high"] for null in part["nulls"].values()))
+
+    return [
+        f"Hub mass is that of the mean over channels: at {summary['knob']} = "
+        f"{point['value']:g}, the largest hub mass of a single channel is "
+        f"{hub['median']:.2f} (quartiles {hub['low']:.2f} to {hub['high']:.2f}; "
+        f"{quantile:g} quantile of the nulls: at most {highest(hub):.2f}), and that of "
+        f"{100 * rate['median']:.0f} % of the channels exceeds {SINK_THRESHOLD:g} "
+        f"(nulls: at most {100 * highest(rate):.0f} %)."
+    ]
+
+
 def parts_coincide(summary: dict[str, Any]) -> str:
     """Whether the three parts of the signature set in at the same value."""
     parts = summary["parts"]
+    if zero_alone(summary):
+        return _parts_at_zero(summary)
     told = [
         f"{label} {_at(parts[name]['onset'])} {format_onset(parts[name]['onset'])}"
         for name, label in PART_NAMES.items()
@@ -128,6 +166,21 @@ def parts_coincide(summary: dict[str, Any]) -> str:
         "undecided": "It is undecided whether the parts of the signature coincide",
     }[parts["verdict"]]
     return f"{verdict}: {'; '.join(told)}."
+
+
+def _parts_at_zero(summary: dict[str, Any]) -> str:
+    """How many seeds show each part where 0 is the only value."""
+    parts, (point,) = summary["parts"], summary["curve"]
+    told = [
+        f"{label} in {parts[name]['collapsed'][0]}"
+        for name, label in PART_NAMES.items()
+        if name in parts
+    ]
+    told += [f"{PART_NAMES[name]} not defined" for name in parts["not_defined"]]
+    return (
+        f"At {summary['knob']} = 0, the parts of the signature appear as follows among "
+        f"{point['members'] - point['diverged']} seeds: {'; '.join(told)}."
+    )
 
 
 def _at(onset: dict[str, Any]) -> str:

@@ -3,12 +3,14 @@
 from typing import Any
 
 from sweeps.report.parts import (
+    channels_apart,
     courses,
     format_interval,
     format_onset,
     other_parts,
     parts_coincide,
     settling,
+    zero_alone,
 )
 
 
@@ -20,6 +22,7 @@ def describe(summary: dict[str, Any]) -> list[str]:
         *_at_zero(summary),
         *_refinement(summary),
         *other_parts(summary),
+        *channels_apart(summary),
         parts_coincide(summary),
         *courses(summary),
         *_sensitivity(summary),
@@ -33,6 +36,8 @@ def describe(summary: dict[str, Any]) -> list[str]:
 def title(summary: dict[str, Any]) -> str:
     """The critical value in a few words, for the head of a figure."""
     onset, knob = summary["onset"], summary["knob"]
+    if zero_alone(summary):
+        return f"{summary['router']}: {knob} = 0 alone, {_collapsed_at_zero(summary)}"
     if onset["estimate"] is None:
         where = {
             "all": "at least half collapsed at every value tried",
@@ -52,6 +57,13 @@ def _seeds(count: int) -> str:
 def _critical(summary: dict[str, Any]) -> str:
     """The critical value with its interval and the number of seeds, or why not."""
     onset, knob = summary["onset"], summary["knob"]
+    if zero_alone(summary):
+        fraction = summary["curve"][0]["fraction"]
+        return (
+            f"No onset: {knob} = 0 is the only value, and one value has no onset. At "
+            f"0, {_collapsed_at_zero(summary)} (exact 95 % interval of the fraction "
+            f"{fraction['low']:.2g} to {fraction['high']:.2g})."
+        )
     seeds = _seeds(onset["units"])
     if onset["censored"]:
         share = {"all": "at least half", "none": "at most half"}[onset["censored"]]
@@ -103,14 +115,18 @@ def _open_ends(summary: dict[str, Any]) -> list[str]:
 
 def _at_zero(summary: dict[str, Any]) -> list[str]:
     """How many members are collapsed at 0, which the estimate leaves out."""
-    zero = [point for point in summary["curve"] if point["value"] == 0]
-    if not zero:
+    if summary["curve"][0]["value"] != 0 or zero_alone(summary):
         return []
-    alive = zero[0]["members"] - zero[0]["diverged"]
     return [
-        f"At {summary['knob']} = 0, {zero[0]['collapsed']} of {_seeds(alive)} "
-        "collapsed; this value does not enter the estimate."
+        f"At {summary['knob']} = 0, {_collapsed_at_zero(summary)}; this value does not "
+        "enter the estimate."
     ]
+
+
+def _collapsed_at_zero(summary: dict[str, Any]) -> str:
+    zero = summary["curve"][0]
+    alive = zero["members"] - zero["diverged"]
+    return f"{zero['collapsed']} of {_seeds(alive)} collapsed"
 
 
 def _refinement(summary: dict[str, Any]) -> list[str]:

@@ -111,7 +111,7 @@ def by_rows(key: Any, value: Any, bonus: Any, decay: Any) -> Any:
 @jax.jit
 @functools.partial(jax.value_and_grad, argnums=(0, 1, 2, 3))
 def by_matrix(*inputs: Any) -> Any:
-    return jnp.sum(jnp.sin(through_matrices(*inputs)[1]))
+    return jnp.sum(jnp.sin(through_matrices(*inputs)[2]))
 
 
 @settings(max_examples=12, deadline=None, derandomize=True)

@@ -4,7 +4,13 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from routers.signature import COLLAPSE, HUB_KEY, VALUE_DRAIN
+from routers.signature import (
+    CHANNEL_HUB,
+    CHANNEL_SINKS,
+    COLLAPSE,
+    HUB_KEY,
+    VALUE_DRAIN,
+)
 from sweeps.design.grid import Axis, make_grid
 from sweeps.findings.results import Results
 from sweeps.inference.criterion import make_criterion
@@ -22,6 +28,7 @@ def simulate_results(
     key_factor: float | None = 1.0,
     diverged: tuple[int, ...] = (),
     values: tuple[float, ...] = VALUES,
+    channels: bool = False,
 ) -> Results:
     """A sweep in which seed u is collapsed below its threshold.
 
@@ -34,6 +41,7 @@ def simulate_results(
       key_factor: of the hub's norms; None leaves the router without norms.
       diverged: members that froze.
       values: of the knob.
+      channels: whether the channels of a head have matrices of their own.
     """
     grid = make_grid(Axis("token.brake", values), len(thresholds), 1)
     experiment = SimpleNamespace(
@@ -76,5 +84,8 @@ def simulate_results(
         if key_factor is not None:
             measures[HUB_KEY] = -measure(own * key_factor, 0.1, 0.9)
             measures[VALUE_DRAIN] = -measure(own * key_factor, 0.1, 0.9)
+        if channels:
+            measures[CHANNEL_HUB] = measure(own, 0.2, 0.9)
+            measures[CHANNEL_SINKS] = measure(own, 0.0, 0.6)
         snapshots.append(summarize(step, measures, np.full(grid.members, 2.0), frozen))
     return Results(experiment, tuple(snapshots))

@@ -25,7 +25,14 @@ BAD_FLAGS = {
     "range negative": (["--config.sweep.low=-1"], "sweep.low=-1"),
     "range NaN": (["--config.sweep.high=nan"], "sweep.high=nan"),
     "range infinite": (["--config.sweep.high=inf"], "sweep.high=inf"),
-    "no values": (["--config.sweep.num=0"], "sweep.num=0"),
+    "no values": (
+        ["--config.sweep.num=0", "--config.sweep.zero=False"],
+        "sweep.num=0: must be at least 1, or 0 with sweep.zero=True",
+    ),
+    "refine zero alone": (
+        ["--config.sweep.num=0", "--config.sweep.refine.rounds=1"],
+        "sweep.refine.rounds=1: must be 0 with sweep.num=0",
+    ),
     "no seeds": (["--config.sweep.seeds=0"], "sweep.seeds=0"),
     "no data seeds": (["--config.sweep.data_seeds=0"], "sweep.data_seeds=0"),
     "refine rounds": (["--config.sweep.refine.rounds=-1"], "sweep.refine.rounds=-1"),

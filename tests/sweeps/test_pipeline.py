@@ -97,6 +97,30 @@ def test_metrics_are_tidy(done: tuple) -> None:
     assert np.isfinite(loss["value"].to_numpy()).all()
 
 
+def test_kinds_of_targets_are_in_the_table_and_the_documented_plot_runs(
+    done: tuple, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workdir, _, _ = done
+    table = pq.read_table(workdir / "metrics.parquet")
+    for name in (
+        "loss/held_out/bigram",
+        "loss/excess/backcopy",
+        "concentration/first_source/bigram",
+        "norms/hub_written_log_ratio",
+    ):
+        rows = table.filter(pc.field("metric") == name)
+        assert pc.unique(rows["step"]).to_pylist() == [0, 3, 6], name
+        nulls = set(pc.unique(rows["null"]).to_pylist())
+        assert {"", "uniform", "brake_only"} <= nulls, name
+        assert np.isfinite(rows["value"].to_numpy()).all(), name
+    code = (ROOT / "docs/measures.md").read_text().split("```python\n")[1]
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs/attention").symlink_to(workdir)
+    monkeypatch.chdir(tmp_path)
+    exec(code.split("```")[0], {})
+    assert (tmp_path / "published.png").read_bytes()[:4] == b"\x89PNG"
+
+
 def test_summary_has_its_documented_keys(done: tuple) -> None:
     _, summary, _ = done
     documented = (ROOT / "docs/onset_schema.md").read_text()

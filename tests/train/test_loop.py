@@ -13,6 +13,7 @@ from routers import Attention, neutral_knobs
 from sweeps.runtime.placement import Placement, make_mesh, make_spread, place, replicate
 from train.backbone import Backbone, BackboneConfig, cross_entropy
 from train.loop import DATA, EVALUATION, INIT, Loop, seed_keys, stream_key
+from train.residual import ResidualSum
 from train.step import ALIVE, Member, OptimizerConfig, TrainSpec, TrainState
 from train.tasks.bigram_backcopy import (
     BigramBackcopy,
@@ -182,22 +183,30 @@ def test_a_diverging_member_freezes_and_leaves_others_alone() -> None:
     assert not np.array_equal(kernel[0], later[0])
 
 
-def test_training_never_pays_for_routing() -> None:
-    """The compiled chunk costs the same with a router that cannot route."""
+def cost_of_training(loop: Loop) -> float:
+    members, task = make_members(BRAKES, SEEDS), make_task()
+    state = jax.eval_shape(loop.init, members, task)
+    arguments = (state, members, task, streams(), jnp.int32(0))
+    return jax.jit(loop.chunk).lower(*arguments).compile().cost_analysis()["flops"]
+
+
+def test_training_never_pays_for_routing_or_the_stream(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The compiled chunk costs the same with a router that cannot route.
+
+    It also costs the same if what is reported of the stream takes much to compute.
+    """
 
     class Blind(Attention):
         def route(self, features: Any, geometry: Any, knobs: Any) -> None:
             return None
 
-    costs = []
-    for router in (Attention, Blind):
-        loop = with_router(make_loop(Placement(1, 1)), router)
-        members, task = make_members(BRAKES, SEEDS), make_task()
-        state = jax.eval_shape(loop.init, members, task)
-        arguments = (state, members, task, streams(), jnp.int32(0))
-        compiled = jax.jit(loop.chunk).lower(*arguments).compile()
-        costs.append(compiled.cost_analysis()["flops"])
-    assert costs[0] == costs[1]
+    loop = make_loop(Placement(1, 1))
+    cost = cost_of_training(with_router(loop, Attention))
+    plain = ResidualSum.stream
+    monkeypatch.setattr(ResidualSum, "stream", lambda self: jnp.exp(plain(self)) ** 2)
+    assert cost_of_training(with_router(loop, Blind)) == cost
 
 
 def test_measurement_covers_nulls_layers_and_heads() -> None:

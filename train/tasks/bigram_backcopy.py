@@ -19,7 +19,7 @@ import numpy as np
 from flax import struct
 
 from routers.base import Array, Geometry, causal_geometry
-from train.tasks import check_length
+from train.tasks import Kind, check_length
 from train.tasks.memory import PAIR_BYTES, most_that_fit, require_memory
 
 
@@ -78,6 +78,25 @@ class BigramBackcopy(struct.PyTreeNode):
     def held_out(self, key: Array, batch: int) -> tuple[Array, Array]:
         """Draws fresh sequences; keys of the evaluation stream are never trained on."""
         return self.sample(key, batch)
+
+    def kinds(self, inputs: Array, targets: Array) -> dict[str, Kind]:
+        """Targets after a trigger, and targets drawn from the table.
+
+        Returns:
+          ``backcopy``: the queries that are triggers; their targets are certain.
+          ``bigram``: all other queries except ``<s>``, which sees nothing but itself
+          and whose target is drawn from the unigram.
+        """
+        backcopy = inputs < self.triggers
+        bigram = (inputs >= self.triggers) & (inputs < self.outputs - 1)
+        # The shares that `invert` draws with: the last symbol has all of the rest.
+        above = jnp.where(targets == self.outputs - 2, 1.0, self.rows[inputs, targets])
+        below = jnp.where(targets == 0, 0.0, self.rows[inputs, targets - 1])
+        drawn = -jnp.log(jnp.where(bigram, above - below, 1.0))
+        return {
+            "backcopy": Kind(backcopy, jnp.zeros_like(drawn)),
+            "bigram": Kind(bigram, drawn),
+        }
 
 
 def invert(cumulative: Array, u: Array) -> Array:

@@ -250,3 +250,15 @@ def test_what_is_drawn_at_import_shows_in_another_process() -> None:
     check = elsewhere.agrees_with_another_process
     found = check(Rolled(width=WIDTH), "causal", 0)
     assert found and "in another process: found" in found
+
+
+def test_norms_written_by_the_values_are_checked() -> None:
+    """Heads lie side by side here, so a value writes what it is."""
+    check = CHECKS["norms_are_those_of_the_features"]
+    for factor, passes in ((1.0, True), (1.1, False)):
+        subject = altered(
+            lambda r, f=factor: r.replace(written_norms=f * r.value_norms)
+        )
+        subject.programs["call"] = subject.router.apply  # not compiled
+        found = check(subject)
+        assert found is None if passes else "written_norms" in found, found

@@ -19,6 +19,10 @@ def stable_rank(x: Matrix) -> float:
     return (x**2).sum() / spectrum(x)[0] ** 2 if x.any() else np.nan
 
 
+def matrix_entropy(x: Matrix) -> float:
+    return float(stats.entropy(spectrum(x) ** 2)) if x.any() else np.nan
+
+
 def participation_ratio(x: Matrix) -> float:
     if (x == x[:1]).all():
         return np.nan
@@ -49,11 +53,18 @@ COLLAPSE = {
     for f in (
         effective_rank,
         stable_rank,
+        matrix_entropy,
         participation_ratio,
         mean_cosine,
         rank_one_residual,
     )
 }
+
+
+def hub_mass(a: Matrix) -> float:
+    """Of one causal matrix, source by source over the queries that can see it."""
+    size = len(a)
+    return max(np.mean([a[i, j] for i in range(j, size)]) for j in range(size // 2))
 
 
 def column_shares(a: Matrix) -> Matrix:
@@ -193,3 +204,32 @@ def dominant_direction(matrix: Matrix) -> tuple[Matrix, float]:
     order = np.argsort(-np.abs(values))
     gap = float(np.abs(values[order[1]]) / np.abs(values[order[0]]))
     return vectors[:, order[0]], gap
+
+
+def first_source_mass(a: Matrix, queries: Matrix) -> float:
+    found = [row[0] for row, counted in zip(a, queries, strict=True) if counted]
+    return float(np.mean(found)) if found else np.nan
+
+
+def losses_of_kind(
+    logits: Matrix, targets: Matrix, chosen: Matrix, truth: Matrix
+) -> tuple[float, float]:
+    """Mean cross-entropy of the known targets of a kind, and its excess."""
+    own, excess = [], []
+    for row, target, counted, true in zip(logits, targets, chosen, truth, strict=True):
+        if counted and target >= 0:
+            own.append(np.log(np.exp(row - row[target]).sum()))
+            excess.append(own[-1] - true)
+    return float(np.mean(own)), float(np.mean(excess))
+
+
+def norms_written(values: Matrix, out: Matrix) -> Matrix:
+    """``|W_O v|`` of values ``[S, H, K]``, ``[H, S]``, one head and source apart."""
+    sources, heads, width = values.shape
+    found = np.zeros((heads, sources))
+    for h in range(heads):
+        for s in range(sources):
+            mixed = np.zeros((heads, width))
+            mixed[h] = values[s, h]
+            found[h, s] = np.linalg.norm(mixed.ravel() @ out)
+    return found

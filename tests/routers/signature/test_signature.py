@@ -8,9 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from routers import Geometry, Routing, causal_geometry
+from routers.attention import norms_written
 from routers.signature import (
+    CHANNEL_HUB,
+    CHANNEL_SINKS,
     COLLAPSE,
     HUB_KEY,
+    HUB_WRITTEN,
     REDUCE,
     VALUE_DRAIN,
     collapse,
@@ -19,6 +23,7 @@ from routers.signature import (
     signature,
 )
 from routers.signature.nulls import VARIANTS, variants
+from tests.routers.signature import signature_reference as reference
 
 
 def uniform_causal(length: int) -> np.ndarray:
@@ -108,17 +113,42 @@ def test_key_norm_measures() -> None:
 def test_signature_names_are_those_it_can_reduce() -> None:
     weights = jnp.asarray(uniform_causal(12), jnp.float32)[None, None]
     ones, geometry = jnp.ones((1, 1, 12)), causal_geometry(12)
-    full = signature(Routing(weights, key_norms=ones, value_norms=ones), geometry)
+    mass = jnp.ones((1, 1, 3, 12))
+    routing = Routing(
+        weights,
+        key_norms=ones,
+        value_norms=ones,
+        written_norms=ones,
+        channel_mass=mass,
+    )
+    full = signature(routing, geometry)
     assert set(full) == set(REDUCE) - {COLLAPSE}
     graph = signature(Routing(weights), geometry.replace(kind="graph"))
     assert "concentration/first_source_sinks" not in graph
     assert {value.shape for value in full.values()} == {(1,)}
-    without_norms = signature(Routing(weights), geometry)
-    assert {name for name in full if name not in without_norms} == {
+    least = signature(Routing(weights), geometry)
+    assert {name for name in full if name not in least} == {
+        CHANNEL_HUB,
+        CHANNEL_SINKS,
         "norms/key_norm_cv",
         HUB_KEY,
         VALUE_DRAIN,
+        HUB_WRITTEN,
     }
+
+
+def test_what_the_hub_writes_is_compared_with_the_other_sources() -> None:
+    rng = np.random.default_rng(0)
+    values, out = rng.normal(size=(12, 3, 4)), rng.normal(size=(12, 12))
+    values[0] *= 0.1
+    written = norms_written(jnp.asarray(values)[None], jnp.asarray(out))
+    wanted = reference.norms_written(values, out)
+    np.testing.assert_allclose(written[0], wanted, rtol=1e-5)
+    sink = jnp.zeros((1, 3, 12, 12)).at[..., 0].set(1.0)
+    found = signature(Routing(sink, written_norms=written), causal_geometry(12))
+    ratios = [reference.log_ratio(row, 0, others_only=True) for row in wanted]
+    np.testing.assert_allclose(found[HUB_WRITTEN], ratios, rtol=1e-5, atol=1e-5)
+    assert max(ratios) < -1
 
 
 def test_null_variants_change_content_and_brake_only() -> None:

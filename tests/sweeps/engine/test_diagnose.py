@@ -10,16 +10,19 @@ from ml_collections import ConfigDict
 
 from configs import attention
 from routers import ROUTERS
-from routers.signature import COLLAPSE, REDUCE
+from routers.signature import CHANNEL_HUB, CHANNEL_SINKS, COLLAPSE, REDUCE
 from routers.signature.nulls import UNIFORM, VARIANTS, diagnostic_variants
 from routers.signature.reduction import HUB, reduction
 from sweeps.design.experiment import Experiment, build_experiment
 from sweeps.engine.inputs import make_members, take_row
 from sweeps.engine.programs import variants_of
 from sweeps.inference.diagnosis import Diagnosis, mean, most_common, reduce
+from tests.routers.signature import signature_reference as reference
 from train.diagnose import Sources, diagnose
 from train.measure import measure
 from train.step import init_state
+
+ENTROPY = "stream/matrix_entropy"
 
 
 def configure(overrides: dict[str, Any], **more: Any) -> ConfigDict:
@@ -97,7 +100,8 @@ def test_real_and_criterion_nulls_equal_the_measurement(
     own, even = here[COLLAPSE][0], here[COLLAPSE][VARIANTS.index(UNIFORM)]
     assert np.isfinite(own).all()
     assert (even == 1).all()  # by definition, so it is not measured
-    shared = set(REDUCE) - {COLLAPSE}  # the diagnosis has effective ranks instead
+    # The diagnosis has effective ranks instead; channels share the weights here.
+    shared = set(REDUCE) - {COLLAPSE, CHANNEL_HUB, CHANNEL_SINKS}
     assert shared <= set(values)
     for name in sorted(shared):
         for index, null in enumerate(VARIANTS):
@@ -111,7 +115,12 @@ def test_real_and_criterion_nulls_equal_the_measurement(
 def test_shapes_names_and_finite_values(setting: Setting, found: Any) -> None:
     values, _ = found
     variants, absent = variants_of(setting.experiment)
-    assert {value.shape for value in values.values()} == {(len(variants), 3, 2, 2)}
+    of_stream = {name for name in values if name.startswith("stream/")}
+    for name, value in values.items():
+        # Two layers leave three states of the stream, of which two have no head.
+        heads = 1 if name in ("stream/massive_activation", ENTROPY) else 2
+        depths, heads = (3, heads) if name in of_stream else (2, 2)
+        assert value.shape == (len(variants), 3, depths, heads), name
     assert "post_hoc" not in absent  # 0 is the neutral brake, and in the sweep
     real = {name: value[0] for name, value in values.items()}
     for name, value in real.items():
@@ -119,12 +128,52 @@ def test_shapes_names_and_finite_values(setting: Setting, found: Any) -> None:
         assert np.isfinite(value).all() or name == "alignment/eigenvector", name
     names = [variant.name for variant in variants]
     drawn = names.index("iid_logits_8")
-    assert np.isnan(values["collapse/effective_rank"][drawn]).all()
+    for name in ("collapse/effective_rank", *of_stream):
+        assert np.isnan(values[name][drawn]).all(), name
     assert np.isfinite(values["concentration/hub_mass"][drawn]).all()
     shuffled = values["concentration/hub_mass"][names.index("shuffled_keys")]
     assert not np.allclose(shuffled, real["concentration/hub_mass"])
     contribution = real["collapse/without_hub/effective_rank"]
     assert (contribution <= setting.experiment.task.length - 1).all()
+
+
+def test_the_stream_is_the_network_s_own_under_every_null(
+    setting: Setting, found: Any
+) -> None:
+    values, (inputs, _) = found
+    names = [variant.name for variant in variants_of(setting.experiment)[0]]
+    geometry = setting.experiment.task.geometry()
+
+    @jax.jit
+    def streams(params: Any, content: Any) -> Any:
+        knobs = setting.knobs | {"token.content": content}
+        model = setting.experiment.spec.model
+        return model.apply({"params": params}, inputs, geometry, knobs)[2]
+
+    here, other = setting.params
+    for null, params, content in (
+        ("", here, 1.0),
+        ("brake_only", here, 0.0),
+        ("untrained", other, 1.0),
+    ):
+        stream = np.asarray(streams(params, content), np.float64)  # [L + 1, E, T, D]
+        hubs = values[HUB][names.index(null)].astype(int)  # [E, L, H]
+        for one, layer in np.ndindex(3, 3):
+            x, hub = stream[layer, one], hubs[one, min(layer, 1)]
+            wanted = {
+                ENTROPY: [reference.matrix_entropy(x)],
+                "stream/massive_activation": [reference.massive_activation(x)],
+                "stream/hub_feature_norm": [
+                    reference.log_ratio(np.linalg.norm(x, axis=1), h, True) for h in hub
+                ],
+                "stream/hub_negative_aware_norm": [
+                    reference.log_ratio(reference.negative_aware_norm(x), h, True)
+                    for h in hub
+                ],
+            }
+            for name, expected in wanted.items():
+                value = values[name][names.index(null), one, layer]
+                np.testing.assert_allclose(value, expected, rtol=1e-4, atol=1e-5)
 
 
 def test_memory_does_not_grow_with_sequences(setting: Setting) -> None:
@@ -195,6 +244,9 @@ def test_every_measure_has_a_reduction_and_a_hub_has_none() -> None:
         diagnosis.model(HUB)
     for name, extreme in REDUCE.items():
         assert reduction(name) == extreme
+    assert reduction(ENTROPY) == "min"  # the valley over depth
+    assert reduction("stream/massive_activation") == "max"
+    assert reduction("stream/hub_feature_norm") == "absmax"
 
 
 @pytest.mark.parametrize("name", ROUTERS)

@@ -14,18 +14,26 @@ from sweeps.findings.comparison import fit_power_law, read_records
 from sweeps.findings.summary import summarize_sweep
 from sweeps.inference.onset import Onset, estimate_onset
 from sweeps.main import main
+from sweeps.report.parts import format_onset
 from tests.sweeps.simulated import VALUES, simulate_results
 
 SPREAD = np.geomspace(0.8, 1.2, 8)
 
 
-def keep(folder: Path, at: float, complete: bool = True, **settings: Any) -> str:
+def keep(
+    folder: Path,
+    at: float,
+    complete: bool = True,
+    values: tuple[float, ...] = VALUES,
+    **settings: Any,
+) -> str:
     """A finished sweep whose seeds change around a value."""
     folder.mkdir()
     config = {"wandb": {"mode": folder.name}, "train": settings}
     manifest = {"fingerprint": "", "config": config, "complete": complete}
     (folder / "manifest.json").write_text(json.dumps(manifest))
-    summary = summarize_sweep(simulate_results(at * SPREAD), "attention")
+    results = simulate_results(at * SPREAD, values=values)
+    summary = summarize_sweep(results, "attention")
     (folder / "onset.json").write_text(json.dumps(summary))
     return str(folder)
 
@@ -53,7 +61,15 @@ def test_the_table_names_what_differs_and_where_the_onsets_are(
         critical, scaled = (float(cell.split(" [")[0]) for cell in cells[3:5])
         np.testing.assert_allclose(scaled, critical * length, rtol=0.01)
     assert " | – | " in rows["short"]
-    assert rows["long"].split(" | ")[5] == "differ"
+    heads = rows["sweep"].split(" | ")
+    part = dict(zip(heads, rows["long"].split(" | "), strict=True))
+    assert part["compared with the first"] == "differ"
+    parts = json.loads((tmp_path / "long" / "onset.json").read_text())["parts"]
+    for name, label in (
+        ("rank_ratio", "rank ratio"),
+        ("stratification", "stratification"),
+    ):
+        assert part[label] == format_onset(parts[name]["onset"])
     found = re.search(r"to the power (-[\d.]+) \(95 % (-[\d.]+) to (-[\d.]+)", text)
     exponent, low, high = map(float, found.groups())
     assert low < -1 < high

@@ -75,6 +75,11 @@ def test_every_member_is_paired_with_its_own_seed_at_the_neutral_value() -> None
     assert why_absent(results.experiment) is None
 
 
+def test_a_single_value_is_not_compared_with_itself() -> None:
+    alone = with_post_hoc(1.0, (0.0,)).experiment
+    assert why_absent(alone) == "post_hoc needs another value than token.brake=0"
+
+
 def test_without_the_neutral_value_or_a_diagnosis_there_is_none() -> None:
     away = with_post_hoc(1.0, VALUES[1:])
     assert "token.brake=0" in why_absent(away.experiment)

@@ -10,14 +10,20 @@ from routers.signature import COLLAPSE
 from sweeps.findings.settling import summarize_settling
 from sweeps.findings.summary import summarize_sweep
 from sweeps.report.sentences import describe
-from tests.sweeps.simulated import HUB_MASS, simulate_results
+from tests.sweeps.simulated import HUB_MASS, VALUES, simulate_results
 
 SEEDS = 8
 
 
-def drifting(slope: float, noise: float, seed: int = 0, points: int = 13) -> Any:
+def drifting(
+    slope: float,
+    noise: float,
+    seed: int = 0,
+    points: int = 13,
+    values: tuple[float, ...] = VALUES,
+) -> Any:
     """Results in which hub mass moves at the last value of the knob alone."""
-    results = simulate_results(np.full(SEEDS, 1e-3))
+    results = simulate_results(np.full(SEEDS, 1e-3), values=values)
     rng = np.random.default_rng(seed)
     grid = results.experiment.grid
     last = grid.value == grid.value.max()
@@ -44,6 +50,15 @@ def test_a_rising_hub_mass_is_told_with_the_steps_that_it_may_take() -> None:
     said = " ".join(describe(summarize_sweep(results, "attention")))
     assert "concentration at token.brake = 3 by +0.1 per 100 steps" in said
     assert "Not settled" in said and "at its threshold after about" in said
+
+
+def test_a_sweep_of_0_alone_is_told_to_be_unsettled() -> None:
+    results = drifting(slope=1e-3, noise=1e-3, values=(0.0,))
+    said = " ".join(describe(summarize_sweep(results, "attention")))
+    assert "Not settled at the last step: concentration at token.brake = 0 by" in said
+    settled = drifting(slope=0.0, noise=1e-3, values=(0.0,))
+    said = " ".join(describe(summarize_sweep(settled, "attention")))
+    assert "Not settled" not in said and "Too few" not in said
 
 
 def test_what_moves_away_from_its_threshold_has_no_steps_left() -> None:

@@ -186,7 +186,8 @@ def test_sensitivity_keeps_the_criterion_at_its_middle() -> None:
 def test_every_key_is_documented() -> None:
     text = (ROOT / "docs/onset_schema.md").read_text()
     assert text.startswith(f"# `onset.json`, schema {SCHEMA}")
-    summary = summarize_sweep(simulate_results(SPREAD), "attention")
+    summary = summarize_sweep(simulate_results(SPREAD, channels=True), "rwkv4")
+    assert set(summary["curve"][0]["channels"]) == {"hub_mass", "sink_rate"}
 
     def walk(value: Any) -> None:
         if isinstance(value, dict):
@@ -199,6 +200,23 @@ def test_every_key_is_documented() -> None:
 
     walk(summary)
     assert json.loads(json.dumps(summary, allow_nan=False)) == summary
+
+
+def test_channels_are_told_beside_the_mean_with_their_nulls() -> None:
+    summary = summarize_sweep(simulate_results(SPREAD, channels=True), "rwkv4")
+    (told,) = (s for s in describe(summary) if "mean over channels" in s)
+    point = summary["curve"][0]
+    hub, rate = (point["channels"][name] for name in ("hub_mass", "sink_rate"))
+    assert set(hub["nulls"]) == set(rate["nulls"]) == set(point["nulls"])
+    assert f"single channel is {hub['median']:.2f} (quartiles" in told
+    highest = max(null["high"] for null in hub["nulls"].values())
+    assert f".99 quantile of the nulls: at most {highest:.2f})" in told
+    assert f"that of {100 * rate['median']:.0f} % of the channels exceeds 0.3" in told
+    # A sink rate is a mean over layers and heads: one head of six has 60 % here.
+    assert rate["median"] == pytest.approx((0.6 + 0.6) / 6, rel=0.02)
+    without = summarize_sweep(simulate_results(SPREAD), "attention")
+    assert all("channels" not in point for point in without["curve"])
+    assert not any("mean over channels" in s for s in describe(without))
 
 
 @pytest.mark.parametrize(

@@ -46,6 +46,27 @@ def test_ordinary_steps_follow_the_table() -> None:
     np.testing.assert_allclose(seen, rows[5], atol=0.04)
 
 
+def test_kinds_are_copies_and_draws_from_the_table() -> None:
+    task = make(mass=0.4)
+    inputs, targets = task.sample(jax.random.key(2), 300)
+    found = jax.jit(task.kinds)(inputs, targets)
+    kinds = {name: np.asarray(kind.chosen) for name, kind in found.items()}
+    tokens, following = np.asarray(inputs), np.asarray(targets)
+    np.testing.assert_array_equal(kinds["backcopy"], tokens < 2)
+    np.testing.assert_array_equal(kinds["bigram"], (tokens >= 2) & (tokens < 8))
+    assert not kinds["bigram"][:, 0].any() and not kinds["backcopy"][:, 0].any()
+    np.testing.assert_array_equal(found["backcopy"].surprise, 0)
+    rows = np.diff(np.asarray(task.rows, float), axis=1, prepend=0)
+    rows[:, -1] += 1 - rows.sum(1)
+    x, y = tokens[kinds["bigram"]], following[kinds["bigram"]]
+    surprise = np.asarray(found["bigram"].surprise)[kinds["bigram"]]
+    np.testing.assert_allclose(surprise, -np.log(rows[x, y]), rtol=1e-4, atol=1e-5)
+    # On average the surprise is the entropy of the rows that were drawn from.
+    entropy = -(rows * np.log(np.where(rows > 0, rows, 1))).sum(1)[x]
+    error = (surprise - entropy).std() / np.sqrt(len(x))
+    assert abs((surprise - entropy).mean()) < 4 * error
+
+
 def test_streams_do_not_depend_on_batch_order() -> None:
     task = make()
     first, again = (task.sample(jax.random.key(3), 5) for _ in range(2))
