@@ -3,6 +3,7 @@
 import math
 from typing import Any
 
+from sweeps.inference.agreement import TOLERANCE
 from sweeps.inference.criterion import NULLS, UNTRAINED
 
 PART_NAMES = {
@@ -74,6 +75,7 @@ def other_parts(summary: dict[str, Any]) -> list[str]:
 
 def parts_coincide(summary: dict[str, Any]) -> str:
     """Whether the three parts of the signature set in at the same value."""
+    factor = f"a factor of {TOLERANCE:g}"
     parts = summary["parts"]
     told = [
         f"{label} {_at(parts[name]['onset'])} {format_onset(parts[name]['onset'])}"
@@ -82,11 +84,26 @@ def parts_coincide(summary: dict[str, Any]) -> str:
     ]
     told += [f"{PART_NAMES[name]} not defined" for name in parts["not_defined"]]
     verdict = {
-        "coincide": "The onsets of the parts of the signature coincide",
-        "differ": "The onsets of the parts of the signature differ",
-        "undecided": "It is undecided whether the parts of the signature coincide",
+        "coincide": f"The parts of the signature coincide within {factor}",
+        "differ": f"The parts of the signature differ by more than {factor}, or in "
+        "direction",
+        "undecided": "It is undecided whether the parts of the signature coincide "
+        f"within {factor}",
     }[parts["verdict"]]
     return f"{verdict}: {'; '.join(told)}."
+
+
+def part_ratios(summary: dict[str, Any]) -> list[str]:
+    """How far apart parts set in within the same seed, where the seeds tell."""
+    known = [
+        f"{PART_NAMES[ratio['of']]} over {PART_NAMES[ratio['to']]} "
+        f"{format_interval(ratio['low'], ratio['high'])} ({ratio['verdict']})"
+        for ratio in summary["parts"]["ratios"]
+        if ratio["low"] is not None or ratio["high"] is not None
+    ]
+    if not known:
+        return []
+    return [f"Ratio of two thresholds of the median seed: {'; '.join(known)}."]
 
 
 def _at(onset: dict[str, Any]) -> str:

@@ -6,6 +6,7 @@ from sweeps.report.parts import (
     format_interval,
     format_onset,
     other_parts,
+    part_ratios,
     parts_coincide,
     settling,
 )
@@ -20,6 +21,7 @@ def describe(summary: dict[str, Any]) -> list[str]:
         *_refinement(summary),
         *other_parts(summary),
         parts_coincide(summary),
+        *part_ratios(summary),
         *_sensitivity(summary),
         *settling(summary),
         *_post_hoc(summary),

@@ -7,7 +7,7 @@ from typing import Any
 from sweeps.errors import BadInput
 from sweeps.storage.files import SUMMARY
 
-SCHEMA = 3
+SCHEMA = 4
 """Number of the structure of ``onset.json``, raised when a key changes its meaning."""
 NUMBER = (int, float)
 OPTIONAL = (int, float, type(None))
