@@ -8,7 +8,7 @@ import numpy as np
 
 from routers.signature import COLLAPSE, HUB_KEY, RANK_RATIO, STRATIFIED, VALUE_DRAIN
 from sweeps.findings.results import Results
-from sweeps.inference.agreement import compare_onsets
+from sweeps.inference.agreement import combine_verdicts, compare_parts
 from sweeps.inference.onset import estimate_onset
 from sweeps.inference.parts import (
     CONCENTRATION,
@@ -47,32 +47,27 @@ def summarize_parts(results: Results) -> dict[str, Any]:
     now, grid = results.final, results.experiment.grid
     values = np.asarray(grid.axis.values)
     outcomes = {part: course[-1] for part, course in results.outcomes.items()}
-    onsets = {
-        name: estimate_onset(values, results.outcome_by_unit(outcome))
-        for name, outcome in outcomes.items()
-    }
+    by_unit = {name: results.outcome_by_unit(one) for name, one in outcomes.items()}
     alive = now.alive
     parts = {
         name: {
-            "onset": onset.plain(),
-            "collapsed": _counts(outcomes[name], grid.value, len(values)),
-            "against_concentration": compare_onsets(
-                onsets[CONCENTRATION], onset, values
-            ),
-            "agreement": _share(outcomes[name] == outcomes[CONCENTRATION], alive),
+            "onset": estimate_onset(values, by_unit[name]).plain(),
+            "collapsed": _counts(outcome, grid.value, len(values)),
+            "agreement": _share(outcome == outcomes[CONCENTRATION], alive),
             "sensitivity": _other_sensitivity(results, name),
         }
-        for name, onset in onsets.items()
+        for name, outcome in outcomes.items()
     }
-    others = {parts[n]["against_concentration"] for n in parts if n != CONCENTRATION}
-    missing = [name for name in (RANK, STRATIFICATION) if name not in parts]
-    if not alive.any() or not others:
-        verdict = "undecided"
-    elif "differ" in others:
-        verdict = "differ"
-    else:
-        verdict = "undecided" if "undecided" in others else "coincide"
-    return {"verdict": verdict, "not_defined": missing, **parts}
+    ratios = compare_parts(values, by_unit)
+    return {
+        "verdict": combine_verdicts(ratio.verdict for ratio in ratios.values()),
+        "ratios": [
+            {"of": second, "to": first, **ratio.plain()}
+            for (first, second), ratio in ratios.items()
+        ],
+        "not_defined": [name for name in (RANK, STRATIFICATION) if name not in parts],
+        **parts,
+    }
 
 
 def _counts(outcome: np.ndarray, value: np.ndarray, values: int) -> list[int]:

@@ -98,21 +98,25 @@ def is_monotone(outcome: np.ndarray) -> bool:
 
 
 def change_bounds(outcome: np.ndarray) -> np.ndarray:
-    """The two values between which each unit of a monotone pattern changes.
+    """The two values between which each unit changes from collapsed to not collapsed.
+
+    A unit whose outcomes are not monotone changes where this contradicts the fewest of
+    them; if several gaps contradict equally few, the bounds enclose all of these.
 
     Args:
       outcome: Outcomes ``[units, values]``: 1 collapsed, 0 not collapsed, NaN unknown;
-        each unit is collapsed on the left.
+        units are collapsed on the left.
 
     Returns:
-      Indices ``[units, 2]``: the last value at which the unit is collapsed (-1 if
-      none), and the first value at which it is not (the number of values if none).
+      Indices ``[units, 2]``: the value to the left of the change (-1 if none), and the
+      value to its right (the number of values if none).
     """
     values = outcome.shape[1]
-    index = np.arange(values)
-    last = np.where(outcome == 1, index, -1).max(1)
-    first = np.where(outcome == 0, index, values).min(1)
-    return np.stack([last, first], axis=1)
+    step = np.cumsum((outcome == 0).astype(int) - (outcome == 1), axis=1)
+    contradicted = np.pad(step, ((0, 0), (1, 0)))  # by a change in each gap, + constant
+    best = contradicted == contradicted.min(1, keepdims=True)
+    first, last = best.argmax(1), values - best[:, ::-1].argmax(1)
+    return np.stack([first - 1, last], axis=1)
 
 
 def weigh(x: np.ndarray, outcome: np.ndarray) -> tuple[Curves, np.ndarray]:

@@ -4,6 +4,7 @@ import math
 from typing import Any
 
 from routers.signature.concentration import SINK_THRESHOLD
+from sweeps.inference.agreement import TOLERANCE
 from sweeps.inference.criterion import NULLS, UNTRAINED
 
 PART_NAMES = {
@@ -151,6 +152,7 @@ def channels_apart(summary: dict[str, Any]) -> list[str]:
 
 def parts_coincide(summary: dict[str, Any]) -> str:
     """Whether the three parts of the signature set in at the same value."""
+    factor = f"a factor of {TOLERANCE:g}"
     parts = summary["parts"]
     if zero_alone(summary):
         return _parts_at_zero(summary)
@@ -160,10 +162,15 @@ def parts_coincide(summary: dict[str, Any]) -> str:
         if name in parts
     ]
     told += [f"{PART_NAMES[name]} not defined" for name in parts["not_defined"]]
+    found = [parts[name]["onset"] for name in PART_NAMES if name in parts]
+    if all(onset["censored"] == "none" for onset in found):
+        return f"No part of the signature has an onset in the range: {'; '.join(told)}."
     verdict = {
-        "coincide": "The onsets of the parts of the signature coincide",
-        "differ": "The onsets of the parts of the signature differ",
-        "undecided": "It is undecided whether the parts of the signature coincide",
+        "coincide": f"The parts of the signature coincide within {factor}",
+        "differ": f"The parts of the signature differ by more than {factor}, or in "
+        "direction",
+        "undecided": "It is undecided whether the parts of the signature coincide "
+        f"within {factor}",
     }[parts["verdict"]]
     return f"{verdict}: {'; '.join(told)}."
 
@@ -181,6 +188,19 @@ def _parts_at_zero(summary: dict[str, Any]) -> str:
         f"At {summary['knob']} = 0, the parts of the signature appear as follows among "
         f"{point['members'] - point['diverged']} seeds: {'; '.join(told)}."
     )
+
+
+def part_ratios(summary: dict[str, Any]) -> list[str]:
+    """How far apart parts set in within the same seed, where the seeds tell."""
+    known = [
+        f"{PART_NAMES[ratio['of']]} over {PART_NAMES[ratio['to']]} "
+        f"{format_interval(ratio['low'], ratio['high'])} ({ratio['verdict']})"
+        for ratio in summary["parts"]["ratios"]
+        if ratio["low"] is not None or ratio["high"] is not None
+    ]
+    if not known:
+        return []
+    return [f"Ratio of two thresholds of the median seed: {'; '.join(known)}."]
 
 
 def _at(onset: dict[str, Any]) -> str:

@@ -26,6 +26,7 @@ from sweeps.storage.contents import check_path
 from sweeps.storage.files import checksum, temporary_name, write_json
 from sweeps.storage.journal import Journal
 from sweeps.storage.manifest import read_manifest
+from sweeps.storage.shape import SCHEMA
 from sweeps.storage.workdir import read_summary
 from tests import ROOT
 
@@ -118,7 +119,7 @@ def damage_structure(workdir: Path) -> None:
 def age(workdir: Path) -> None:
     """Makes the record one of an earlier version, whose checksums fit."""
     summary = json.loads((workdir / "onset.json").read_text())
-    (workdir / "onset.json").write_text(json.dumps(summary | {"schema": 2}))
+    (workdir / "onset.json").write_text(json.dumps(summary | {"schema": SCHEMA - 1}))
     manifest = json.loads((workdir / "manifest.json").read_text())
     manifest["files"]["onset.json"] = checksum(workdir / "onset.json")
     (workdir / "manifest.json").write_text(json.dumps(manifest))
@@ -127,7 +128,7 @@ def age(workdir: Path) -> None:
 @pytest.mark.parametrize(
     ("damage", "named"),
     [
-        (age, "onset.json has schema 2, this version reads schema 4"),
+        (age, f"has schema {SCHEMA - 1}, this version reads schema {SCHEMA}"),
         (damage_structure, "onset.json is damaged"),
         (lambda d: (d / "onset.json").write_text("[" * 200_000), "onset.json is"),
         (lambda d: (d / "onset.json").unlink(), "onset.json is damaged"),
