@@ -87,7 +87,7 @@ def test_it_can_be_compared_but_not_for_its_onset(
         assert main(["compare", *folders, f"--figure={figure}"]) == 0
         text, err = capsys.readouterr()
         assert err == ""
-        assert "| one | 8/8 | no estimate | – |" in text
+        assert "| one | 8/8 | no estimate | no estimate | no estimate | – |" in text
         assert "token.brake = 0 is the only value: one, two." in text
         assert "0 seeds" not in text
         assert figure.read_bytes()[:4] == b"\x89PNG"
