@@ -86,7 +86,7 @@ class Model:
 
     def tokenizer(self) -> Tokenizer:
         """Opens the model's own tokenizer."""
-        return self.source.tokenizer()
+        return (self.network.tokenizer or self.source.tokenizer)()
 
     def read_embedding(self) -> Params:
         """Params of `embed`, loaded now."""

@@ -19,6 +19,7 @@ import jax.numpy as jnp
 
 from routers.base import Array, Geometry, Router, causal_geometry
 from routers.pretrained.tensors import Read, Tensors
+from routers.pretrained.tokenizer import Tokenizer
 
 Params = Mapping[str, Any]
 """Nested dict of arrays."""
@@ -86,6 +87,7 @@ class Network:
       prefix: Prefix of the names of one layer, with ``{}`` for its index.
       geometry: Function from a number of positions to their geometry.
       ignored: Regular expression of the names of tensors that no output depends on.
+      tokenizer: Function that opens the tokenizer; None for that of the source.
     """
 
     family: str
@@ -100,6 +102,7 @@ class Network:
     prefix: str
     geometry: Callable[[int], Geometry] = causal_geometry
     ignored: str = ""
+    tokenizer: Callable[[], Tokenizer] | None = None
 
 
 def dense(x: Array, kernel: Array, bias: Array | None = None) -> Array:

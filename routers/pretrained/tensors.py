@@ -2,6 +2,7 @@
 
 import json
 import re
+import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -224,10 +225,12 @@ def open_npz(path: Path) -> Tensors:
       ValueError: The file is damaged.
       OSError: It is missing.
     """
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: is missing")
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as content, np.load(content) as file:
             arrays = dict(file)
-    except (ValueError, EOFError, KeyError) as error:
+    except (ValueError, EOFError, zipfile.BadZipFile) as error:
         raise ValueError(f"{path}: is no whole npz file ({error})") from None
     entries = {name: Entry(a.shape, str(a.dtype)) for name, a in arrays.items()}
     kinds = ("float16", "float32", "float64")
