@@ -93,20 +93,34 @@ def distance_slopes(kind: str, heads: int) -> np.ndarray:
     return np.asarray(slopes, np.float32)
 
 
-def rotate(x: Array, positions: Array) -> Array:
-    """RoPE: rotates ``x [B, S, H, K]`` by its positions ``[S]``, float32."""
-    half = x.shape[-1] // 2
-    frequency = 10000.0 ** (-jnp.arange(half, dtype=jnp.float32) / half)
-    angle = positions[:, None, None] * frequency[None, None]
-    angle = angle[None]  # [1, S, 1, K/2]
-    first, second = x[..., :half], x[..., half:]
-    return jnp.concatenate(
-        [
-            first * jnp.cos(angle) - second * jnp.sin(angle),
-            second * jnp.cos(angle) + first * jnp.sin(angle),
-        ],
-        axis=-1,
-    )
+def rotary_frequencies(channels: int, base: float = 10000.0) -> np.ndarray:
+    """Angles per step of ``channels / 2`` pairs, float32: ``base^(-2i / channels)``."""
+    exponent = -np.arange(0, channels, 2, dtype=np.float32) / np.float32(channels)
+    return np.float32(base) ** exponent
+
+
+def rotate(x: Array, positions: Array, frequencies: np.ndarray | None = None) -> Array:
+    """RoPE: rotates ``x [B, S, H, K]`` by its positions ``[S]``, float32.
+
+    Args:
+      x: Queries or keys. Channel i is paired with the one half of the rotated channels
+        further on.
+      positions: Positions, float32 ``[S]``.
+      frequencies: Angles per step ``[R / 2]`` of the first R channels; the others are
+        left as they are. None rotates all of them with `rotary_frequencies`.
+    """
+    if frequencies is None:
+        frequencies = rotary_frequencies(x.shape[-1])
+    half = len(frequencies)
+    angle = positions[None, :, None, None] * jnp.asarray(frequencies)
+    first, second, rest = jnp.split(x, [half, 2 * half], axis=-1)
+    turned = [
+        first * jnp.cos(angle) - second * jnp.sin(angle),
+        second * jnp.cos(angle) + first * jnp.sin(angle),
+    ]
+    if rest.shape[-1]:
+        turned.append(rest.astype(turned[0].dtype))
+    return jnp.concatenate(turned, axis=-1)
 
 
 def normalize_keys(key: Array, strength: Array) -> Array:
@@ -162,9 +176,9 @@ def output_value_product(value: Array, out: Array, heads: int) -> Array:
     """``W_O W_V`` of every head, ``[H, D, D]``, acting on column vectors.
 
     Args:
-      value: Value matrix ``[D, D]``; rows of x times it are the values, heads side by
+      value: Value matrix ``[D, H K]``; rows of x times it are the values, heads side by
         side.
-      out: Output matrix ``[D, D]``; the mixed heads times it are the output.
+      out: Output matrix ``[H K, D]``; the mixed heads times it are the output.
       heads: Number of heads H.
     """
     width = value.shape[0]
@@ -174,7 +188,7 @@ def output_value_product(value: Array, out: Array, heads: int) -> Array:
 
 
 def by_output_matrix(mixed: Array, out: Array) -> Array:
-    """Heads ``[B, T, H, K]`` side by side, times ``out [D, D]``: ``y [B, T, D]``."""
+    """Heads ``[B, T, H, K]`` side by side, times ``out [H K, D]``: ``y [B, T, D]``."""
     batch, queries = mixed.shape[:2]
     flat = mixed.reshape(-1, out.shape[0])
     return (flat @ out.astype(flat.dtype)).reshape(batch, queries, -1)
