@@ -29,6 +29,7 @@ from sweeps.runtime.output import quiet_threads, steady_output
 
 COMMANDS = {
     "sweep": "train one router at many knob values and seeds, and map the onset",
+    "measure": "measure published models, and sweep a knob of theirs at evaluation",
     "compare": "show the onsets of finished sweeps side by side",
     "check": "run the executable contract on a router, built in or your own",
     "coverage": "measure by simulation how often the interval holds the true onset",

@@ -1,0 +1,86 @@
+"""onset measure: measures published models, and sweeps a knob of theirs at evaluation.
+
+    onset measure MODEL... --text=FILE --workdir=DIR [--knob=token.brake --num=9 ...]
+
+MODEL is a folder as on Hugging Face (config.json and safetensors), a GGUF file, or
+whatever a reader of one's own takes (--reader). The text is cut into windows of equal
+length, which take the place of seeds. Nothing is trained: a knob changes how the
+published weights are evaluated. With several models, each has a folder of its own in
+the work directory. A measurement that was stopped continues from its last pass.
+"""
+
+import sys
+from pathlib import Path
+
+from absl import flags
+from rich.console import Console
+
+from sweeps.errors import BadInput
+from sweeps.measured.story import Asked, measure
+from sweeps.runtime.compile_cache import keep_compiled
+from sweeps.runtime.interrupts import INTERRUPTS
+from sweeps.runtime.stop_signal import STOPPED, Stopped
+from sweeps.storage.paths import user_path
+from sweeps.storage.workdir import continues
+
+
+def define_flags(values: flags.FlagValues) -> None:
+    """Defines the flags of this command."""
+    define = {"flag_values": values}
+    flags.DEFINE_string("workdir", None, "Directory for the results.", **define)
+    flags.DEFINE_list(
+        "text",
+        ["pydoc_data.topics"],
+        "Texts, separated by commas: files, or pydoc_data.topics (part of Python).",
+        **define,
+    )
+    flags.DEFINE_integer("length", 256, "Tokens of a window.", **define)
+    flags.DEFINE_integer("windows", 32, "Number of windows, of all texts.", **define)
+    flags.DEFINE_string("knob", "token.brake", "Knob that is swept.", **define)
+    flags.DEFINE_float("low", 0.001, "Smallest positive value of the knob.", **define)
+    flags.DEFINE_float("high", 1.0, "Largest value of the knob.", **define)
+    flags.DEFINE_integer(
+        "num",
+        0,
+        "Number of values from low to high, evenly spaced in the logarithm; 0: the "
+        "neutral value alone, at which the model is the published one.",
+        **define,
+    )
+    flags.DEFINE_boolean("zero", True, "Whether to measure the value 0 too.", **define)
+    flags.DEFINE_string("dtype", "float32", "float32 or bfloat16.", **define)
+    flags.DEFINE_integer(
+        "groups",
+        1,
+        "Groups of channels reported as heads where a router has none.",
+        **define,
+    )
+    flags.DEFINE_string("reader", "", "Reader of one's own, module:function.", **define)
+    flags.DEFINE_integer("seed", 0, "Seed of shuffles and untrained weights.", **define)
+
+
+def command(values: flags.FlagValues, *models: str) -> int:
+    """Runs the command; returns its exit code."""
+    if not models:
+        raise BadInput("MODEL is required: a folder or a .gguf file")
+    if not values.workdir:
+        raise BadInput("--workdir is required")
+    top = user_path("workdir", values.workdir)
+    keep_compiled()
+    for model in models:
+        workdir = top / Path(model).stem if len(models) > 1 else top
+        asked = Asked(
+            model=model,
+            texts=tuple(values.text),
+            **{
+                name: values[name].value
+                for name in Asked.__dataclass_fields__
+                if name not in ("model", "texts")
+            },
+        )
+        try:
+            measure(asked, workdir, Console())
+        except Stopped:
+            print(f"onset measure: stopped; {continues(workdir)}", file=sys.stderr)
+            INTERRUPTS.told = True
+            return STOPPED
+    return 0

@@ -1,0 +1,94 @@
+"""The figure of a measured model: the signature layer by layer, against its nulls."""
+
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+
+matplotlib.use("Agg")
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+
+from routers.signature import COLLAPSE, HUB_KEY, VALUE_DRAIN
+from routers.signature.nulls import REAL, UNTRAINED
+from sweeps.findings.results import Results
+from sweeps.report.figures import STYLE
+
+NULLS = {
+    UNTRAINED: ("untrained", "tab:gray"),
+    "uniform": ("uniform", "tab:green"),
+    "brake_only": ("brake alone", "tab:olive"),
+    "shuffled_keys": ("shuffled keys", "tab:purple"),
+    "random_tokens": ("random tokens", "tab:brown"),
+}
+"""Label and colour of the nulls that are drawn, where they were taken."""
+PANELS = {
+    "concentration/hub_mass": "hub mass",
+    COLLAPSE: "rank ratio",
+    HUB_KEY: "ln hub's key / median",
+    VALUE_DRAIN: "ln hub's value / median",
+    "stream/matrix_entropy": "entropy of the stream",
+    "stream/massive_activation": "massive activation",
+}
+"""Measures that are drawn over the layers, where they exist."""
+
+
+def draw_layers(path: Path, summary: dict[str, Any], results: Results) -> None:
+    """Draws every measure over the layers, and hub mass by layer and head.
+
+    Lines are medians over windows and heads, bands their quartiles. The model is shown
+    at the neutral value of the knob, where the nulls are complete, or else at the first
+    of its values.
+    """
+    diagnosis = results.diagnosis
+    assert diagnosis is not None
+    grid = results.experiment.grid
+    index = _complete(diagnosis.measures["concentration/hub_mass"], grid.value)
+    chosen = grid.value == index
+    shown = {name: label for name, label in PANELS.items() if name in diagnosis.measures}
+    hubs = diagnosis.measures["concentration/hub_mass"][chosen, 0, 0]  # [W, L, H]
+    with plt.rc_context(STYLE):
+        rows = -(-(len(shown) + 1) // 2)
+        figure, panels = plt.subplots(
+            rows, 2, figsize=(7.6, 2.3 * rows), layout="constrained"
+        )
+        flat = list(panels.ravel())
+        image = flat[0].imshow(
+            np.nanmean(hubs, 0).T, aspect="auto", origin="lower", vmin=0, vmax=1
+        )
+        flat[0].set(xlabel="layer", ylabel="head")
+        figure.colorbar(image, ax=flat[0], label="hub mass, mean over windows")
+        for axes, (name, label) in zip(flat[1:], shown.items(), strict=False):
+            for null, place in zip(diagnosis.nulls, range(99), strict=False):
+                values = diagnosis.measures[name][chosen, place, 0]
+                _line(axes, values, null)
+            axes.set(xlabel="layer", ylabel=label)
+            if name == "stream/massive_activation":
+                axes.set_yscale("log")
+        for axes in flat[len(shown) + 1 :]:
+            axes.set_visible(False)
+        flat[1].legend(fontsize="small", frameon=False)
+        value = grid.axis.values[index]
+        figure.suptitle(f"{summary['router']} at {summary['knob']} = {value:g}")
+        figure.savefig(path)
+        plt.close(figure)
+
+
+def _complete(hub_mass: np.ndarray, value: np.ndarray) -> int:
+    """The value of the knob at which the most nulls were taken."""
+    taken = np.isfinite(hub_mass).any((2, 3, 4)).sum(1)  # [M]
+    return int(value[int(taken.argmax())])
+
+
+def _line(axes: Axes, values: np.ndarray, null: str) -> None:
+    """One line over layers, of values ``[W, L, H]``, if there are any."""
+    if null not in (REAL, *NULLS) or not np.isfinite(values).any():
+        return
+    label, color = ("as published", "tab:red") if null == REAL else NULLS[null]
+    by_layer = np.moveaxis(values, 1, 0).reshape(values.shape[1], -1)
+    low, middle, high = np.nanquantile(by_layer, (0.25, 0.5, 0.75), axis=1)
+    layers = np.arange(len(middle))
+    axes.plot(layers, middle, color=color, lw=1.3, label=label)
+    axes.fill_between(layers, low, high, color=color, alpha=0.15, lw=0)

@@ -1,0 +1,122 @@
+"""Runs one pass: all windows through all layers, which are read one at a time."""
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh
+from jax.sharding import PartitionSpec as P
+
+from routers.base import Array
+from routers.pretrained import Model
+from routers.signature.nulls import REAL
+from routers.signature.rank_ratio import row_orders
+from sweeps.measured.rows import PERMUTED_TOKENS, RANDOM_TOKENS, TEXT, UNIFORM, Row
+from sweeps.measured.windows import Windows
+from train.published import Change, changes_of, pass_layer, predict, redraw, untrained
+
+WINDOWS = "windows"
+"""Mesh axis whose devices share the windows."""
+
+PREDICTED = ("loss/held_out", "accuracy/held_out")
+Advance = Callable[[int], None]
+"""Called with the number of each layer that is done."""
+
+
+class Passes:
+    """Everything that the passes of one measurement share, compiled once."""
+
+    def __init__(self, model: Model, windows: Windows, seed: int) -> None:
+        """Prepares.
+
+        Args:
+          model: The opened model.
+          windows: The windows of text; the devices of this process share them.
+          seed: Root of everything random: orders, shuffles, untrained weights.
+        """
+        self.model, self._tokens = model, windows.tokens
+        count, length = windows.tokens.shape
+        self._key = jax.random.key(seed)
+        self._geometry = model.geometry(length)
+        self._orders = jax.jit(row_orders)(
+            jax.random.fold_in(self._key, 0), self._geometry.mask
+        )
+        devices = jax.devices()
+        sharing = max(n for n in range(1, len(devices) + 1) if count % n == 0)
+        mesh = Mesh(np.asarray(devices[:sharing]), (WINDOWS,))
+        whole, own = P(), P(WINDOWS)
+
+        def shared(function: Callable[..., Any], *specs: Any) -> Callable[..., Any]:
+            local = functools.partial(function, model)
+            return jax.jit(
+                jax.shard_map(
+                    local, mesh=mesh, in_specs=specs, out_specs=own, check_vma=False
+                )
+            )
+
+        made = Change(whole, own)  # type: ignore[arg-type]
+        self._layer = shared(pass_layer, whole, own, whole, whole, made, whole, whole)
+        self._predict = shared(predict, whole, own, own)
+        self._embed = jax.jit(model.embed)
+        self._untrained = jax.jit(functools.partial(untrained, model))
+
+    def run(self, row: Row, advance: Advance) -> dict[str, np.ndarray]:
+        """Runs one pass.
+
+        Returns:
+          Every measure, ``[W, L, H]``, and for the model as it is ``loss/held_out`` and
+          ``accuracy/held_out``, ``[W]``, if the model has logits.
+        """
+        model, tokens = self.model, self._row_tokens(row.tokens)
+        knobs = {name: jnp.float32(value) for name, value in row.knobs}
+        names, _ = changes_of(model)
+        count = len(tokens)
+        made = Change(
+            jnp.int32(names.index(row.change) + 1 if row.change else 0),
+            jax.random.split(jax.random.fold_in(self._key, 1), count),
+        )
+        ranked = jnp.asarray(row.null != UNIFORM)  # whose rank ratio is 1
+        weights = model.read_embedding()
+        if row.untrained:
+            weights = redraw(weights, self._layer_key(-1))
+        stream = self._embed(weights, tokens)
+        found: list[dict[str, np.ndarray]] = []
+        for index in range(model.sizes.layers):
+            params = model.read_layer(index)
+            if row.untrained:
+                key = self._layer_key(index)
+                params = self._untrained(params, stream, self._geometry, key)
+            stream, measures = self._layer(
+                params, stream, self._geometry, knobs, made, self._orders, ranked
+            )
+            found.append(jax.tree.map(np.asarray, measures))
+            advance(index)
+        by_layer = {
+            name: np.stack([one[name] for one in found], axis=1) for name in found[0]
+        }
+        if row.null == REAL and model.network.logits is not None:
+            predicted = self._predict(model.read_head(), stream, tokens)
+            by_layer |= {name: np.asarray(predicted[name]) for name in PREDICTED}
+        return by_layer
+
+    def _layer_key(self, index: int) -> Array:
+        return jax.random.fold_in(jax.random.fold_in(self._key, 2), index + 1)
+
+    def _row_tokens(self, kind: str) -> np.ndarray:
+        """The windows, or what a null puts in their place; the first token stays.
+
+        Models that were trained with a token at the beginning of every text keep it.
+        """
+        tokens: Any = self._tokens
+        if kind == TEXT:
+            return tokens
+        rng = np.random.default_rng(np.asarray(jax.random.key_data(self._key)))
+        rest = tokens[:, 1:]
+        if kind == RANDOM_TOKENS:
+            rest = rng.integers(0, self.model.sizes.vocabulary, rest.shape)
+        elif kind == PERMUTED_TOKENS:
+            rest = rng.permuted(rest, axis=1)
+        return np.concatenate([tokens[:, :1], rest], axis=1).astype(np.int32)

@@ -1,0 +1,248 @@
+"""A measurement from files to findings: open, cut, pass, arrange, write."""
+
+import contextlib
+import dataclasses
+import functools
+import hashlib
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ml_collections import ConfigDict
+from rich.console import Console
+
+from routers.pretrained import Model, open_model
+from sweeps.design.grid import make_axis
+from sweeps.design.parse import find_knob
+from sweeps.errors import BadInput
+from sweeps.findings.results import Results
+from sweeps.findings.summary import summarize_sweep
+from sweeps.findings.table import make_table
+from sweeps.inference.criterion import make_criterion
+from sweeps.measured.findings import Measurement, make_results, window_grid
+from sweeps.measured.passes import Passes
+from sweeps.measured.rows import Row, make_rows
+from sweeps.measured.windows import Windows, read_windows
+from sweeps.report.terminal import attempt, make_progress, print_findings, say, warn
+from sweeps.runtime.interrupts import INTERRUPTS
+from sweeps.runtime.numerics import fixed_numerics
+from sweeps.runtime.placement import claim_cores
+from sweeps.runtime.stop_signal import StopSignal
+from sweeps.storage import files
+from sweeps.storage.manifest import fingerprint, write_manifest
+from sweeps.storage.workdir import claim, continues, hold, read_summary
+
+SLOT = "token"
+
+
+@dataclasses.dataclass(frozen=True)
+class Asked:
+    """What is measured, as given on the command line.
+
+    Attributes:
+      model: Folder or file of the published model.
+      texts: Names of the texts.
+      length: Tokens of a window.
+      windows: Number of windows.
+      knob: Knob that is swept at evaluation, with its slot.
+      low: Smallest positive value of the knob; 0 for the neutral value alone.
+      high: Largest value.
+      num: Number of values from low to high.
+      zero: Whether the value 0 is measured too.
+      dtype: ``float32`` or ``bfloat16``.
+      groups: Number of groups of channels that a router without heads reports.
+      reader: Reader of one's own, ``module:function``, or "".
+      seed: Root of everything random.
+    """
+
+    model: str
+    texts: tuple[str, ...]
+    length: int
+    windows: int
+    knob: str
+    low: float
+    high: float
+    num: int
+    zero: bool
+    dtype: str
+    groups: int
+    reader: str
+    seed: int
+
+
+def measure(asked: Asked, workdir: Path, console: Console) -> dict[str, Any]:
+    """Measures one published model, or what is left of it.
+
+    Args:
+      asked: What is measured.
+      workdir: Directory that is claimed for this measurement; a complete one is only
+        shown again.
+      console: Where progress and findings are printed.
+
+    Returns:
+      The content of ``onset.json``.
+
+    Raises:
+      BadInput: something cannot be used; nothing was overwritten.
+      Stopped: the measurement was interrupted; all complete passes are on disk.
+      OSError: something could not be written.
+    """
+    claim_cores()
+    numerics = fixed_numerics(functools.partial(warn, console))
+    with numerics, contextlib.ExitStack() as held:
+        model = _open(asked)
+        values, neutral = _values(asked, model)
+        windows = read_windows(model, asked.texts, asked.length, asked.windows)
+        config = ConfigDict(
+            dataclasses.asdict(asked)
+            | {"router": {"name": model.family}, "wandb": {}, "content": _digest(model)}
+        )
+        mark = fingerprint(config, windows.tokens)
+        held.enter_context(hold(workdir))
+        if claim(workdir, config, mark):
+            say(console, f"{workdir} already holds this measurement, complete:")
+            summary = read_summary(workdir)
+            print_findings(console, summary)
+            return summary
+        write_manifest(workdir, config, mark, complete=False)
+        fixed = {name: knob.neutral for name, knob in model.router.knobs.items()}
+        name = asked.knob.removeprefix(f"{SLOT}.")
+        rows, absent = make_rows(model, fixed, name, values, neutral)
+        started = time.monotonic()
+        found = _run(asked, workdir, console, model, windows, rows, mark)
+        seconds = time.monotonic() - started
+        kind = model.geometry(asked.length).kind
+        measurement = Measurement(
+            grid=window_grid(asked.knob, values, asked.windows, windows.texts),
+            kind=kind,
+            criterion=make_criterion(kind, None, 0.99, 0.02),
+            fixed={f"{SLOT}.{k}": v for k, v in fixed.items() if k != name},
+        )
+        results = make_results(measurement, rows, absent, found)
+        summary = summarize_sweep(results, model.family)
+        _write(workdir, config, mark, results, summary, seconds)
+        attempt(console, "drawing the figures", lambda: _draw(workdir, summary, results))
+        files.remove(workdir / files.JOURNAL)
+    print_findings(console, summary)
+    return summary
+
+
+def _open(asked: Asked) -> Model:
+    try:
+        return open_model(
+            asked.model, asked.dtype, asked.groups, asked.reader or None
+        )
+    except (ValueError, OSError, ImportError) as error:
+        raise BadInput(str(error)) from None
+
+
+def _values(asked: Asked, model: Model) -> tuple[tuple[float, ...], float]:
+    """The values of the knob, and its neutral value."""
+    declared = {f"{SLOT}.{name}": knob for name, knob in model.router.knobs.items()}
+    knob = find_knob(f"--knob={asked.knob}", asked.knob, declared)
+    if not asked.num:
+        return (knob.neutral,), knob.neutral
+    axis = make_axis(asked.knob, asked.low, asked.high, asked.num, asked.zero)
+    for value in axis.values:
+        if not knob.low <= value <= knob.high:
+            raise BadInput(
+                f"--knob={asked.knob}: the value {value:g} must be between "
+                f"{knob.low:g} and {knob.high:g} ({knob.meaning})"
+            )
+    return axis.values, knob.neutral
+
+
+def _digest(model: Model) -> str:
+    """What tells the model's files from others: their names and content."""
+    path = Path(model.source.path)
+    digest = hashlib.sha256()
+    for file in sorted(path.glob("*.*")) if path.is_dir() else [path]:
+        if file.is_file():
+            digest.update(file.name.encode())
+            with file.open("rb") as opened:
+                digest.update(hashlib.file_digest(opened, "sha256").digest())
+    return digest.hexdigest()
+
+
+def _run(
+    asked: Asked,
+    workdir: Path,
+    console: Console,
+    model: Model,
+    windows: Windows,
+    rows: Sequence[Row],
+    mark: str,
+) -> dict[str, dict[str, np.ndarray]]:
+    """What every pass found; passes that a launch before this one did are read."""
+    journal = workdir / files.JOURNAL
+    journal.mkdir(exist_ok=True)
+    different = {row.name: row for row in reversed(rows)}
+    passes = Passes(model, windows, asked.seed)
+    found: dict[str, dict[str, np.ndarray]] = {}
+    say(
+        console,
+        f"{asked.model}: {model.family}, {model.sizes.layers} layers, "
+        f"{model.sizes.heads} heads; {asked.windows} windows of {asked.length} tokens, "
+        f"{len(different)} passes; results go to {workdir}",
+    )
+    with StopSignal() as stop, make_progress(console) as progress:
+        bar = progress.add_task("layers", total=len(different) * model.sizes.layers)
+        for name, row in reversed(different.items()):
+            path = journal / f"{name}.npz"
+            kept = _kept(path, mark)
+            if kept is None:
+                told = row.null or "as published"
+                progress.update(bar, description=f"{told}; layers")
+
+                def advance(index: int) -> None:
+                    progress.advance(bar)
+
+                kept = passes.run(row, advance)
+                with files.replacing(path) as file:
+                    np.savez(file, mark=mark, **kept)  # type: ignore[arg-type]
+                INTERRUPTS.saved = continues(workdir)
+            else:
+                progress.advance(bar, model.sizes.layers)
+            found[name] = kept
+            stop.check()
+    return found
+
+
+def _kept(path: Path, mark: str) -> dict[str, np.ndarray] | None:
+    """What a pass found, from the journal; None if it is not there or damaged."""
+    try:
+        with path.open("rb") as opened, np.load(opened) as file:
+            arrays = {name: file[name] for name in file.files}
+    except Exception:  # the readers of damaged files may raise anything
+        return None
+    return arrays if str(arrays.pop("mark", "")) == mark else None
+
+
+def _write(
+    workdir: Path,
+    config: ConfigDict,
+    mark: str,
+    results: Results,
+    summary: dict[str, Any],
+    seconds: float,
+) -> None:
+    files.write_parquet(workdir / files.METRICS, make_table(results))
+    files.write_json(workdir / files.SUMMARY, summary)
+    members = results.experiment.grid.plain()
+    write_manifest(
+        workdir,
+        config,
+        mark,
+        complete=True,
+        members=members,
+        seconds={"all": seconds},
+    )
+
+
+def _draw(workdir: Path, summary: dict[str, Any], results: Results) -> None:
+    from sweeps.measured.figures import draw_layers  # Matplotlib is slow to import
+
+    (folder := workdir / files.FIGURES).mkdir(exist_ok=True)
+    draw_layers(folder / "layers.png", summary, results)
