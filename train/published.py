@@ -15,9 +15,10 @@ from flax import struct
 
 from routers.base import Array, Geometry, Knobs, Routing
 from routers.pretrained import Model, Params
-from routers.signature import COLLAPSE, hub_importance, signature
+from routers.signature import COLLAPSE, hub_importance, norms, signature
 from routers.signature.concentration import hub
 from routers.signature.diagnostic import CHANGES, change, undefined
+from routers.signature.full import stream_signature
 from routers.signature.rank_ratio import mixed_of, rank_ratio, why_unmixed
 from train.backbone import cross_entropy
 from train.measure import accuracy
@@ -71,11 +72,12 @@ def pass_layer(
       ranked: Whether to measure the rank ratio; it is NaN otherwise.
 
     Returns:
-      The stream after the layer, and every measure of `signature` and of the stream,
-      ``[W, H]``. The rank ratio is absent where the router does not define it.
+      The stream after the layer, and every measure of `signature` and of the stream
+      that the layer reads, ``[W, H]``, or ``[W, 1]`` where there are no heads. The rank
+      ratio is absent where the router does not define it.
     """
     own = {"params": params["router"]}
-    apply = partial(model.router.apply, own)
+    apply: Any = partial(model.router.apply, own)
     names, _ = changes_of(model)
     roles = type(model.router).roles
 
@@ -90,7 +92,12 @@ def pass_layer(
         features, routing = stages(stream, key)
         y = apply(features, geometry, knobs, method="mix")
         after = model.write(params, stream[None], y)[0]
-        return after, signature(routing, geometry)
+        hubs = hub(hub_importance(routing.weights[0], geometry))
+        lengths = jnp.broadcast_to(
+            norms.feature_norm(stream), (*hubs.shape, len(stream))
+        )
+        apart = {"stream/hub_feature_norm": norms.hub_against_rest(lengths, hubs)}
+        return after, signature(routing, geometry) | measure_stream(stream) | apart
 
     def ratio(features: Any, routing: Routing) -> Array:
         mixed = apply(features, routing, geometry, knobs, method=mixed_of)
@@ -109,6 +116,12 @@ def pass_layer(
     if why_unmixed(type(model.router)) is None:
         measures[COLLAPSE] = jax.lax.map(of_ranked, pairs)
     return after, measures
+
+
+def measure_stream(stream: Array) -> dict[str, Array]:
+    """Measures of the residual stream ``[T, D]`` of one window, ``[1]`` each."""
+    found = stream_signature(stream[None])
+    return {name: values[0] for name, values in found.items()}
 
 
 def predict(

@@ -26,36 +26,49 @@ from sweeps.storage.workdir import continues
 
 def define_flags(values: flags.FlagValues) -> None:
     """Defines the flags of this command."""
-    define = {"flag_values": values}
-    flags.DEFINE_string("workdir", None, "Directory for the results.", **define)
+    flags.DEFINE_string(
+        "workdir", None, "Directory for the results.", flag_values=values
+    )
     flags.DEFINE_list(
         "text",
         ["pydoc_data.topics"],
         "Texts, separated by commas: files, or pydoc_data.topics (part of Python).",
-        **define,
+        flag_values=values,
     )
-    flags.DEFINE_integer("length", 256, "Tokens of a window.", **define)
-    flags.DEFINE_integer("windows", 32, "Number of windows, of all texts.", **define)
-    flags.DEFINE_string("knob", "token.brake", "Knob that is swept.", **define)
-    flags.DEFINE_float("low", 0.001, "Smallest positive value of the knob.", **define)
-    flags.DEFINE_float("high", 1.0, "Largest value of the knob.", **define)
+    flags.DEFINE_integer("length", 256, "Tokens of a window.", flag_values=values)
+    flags.DEFINE_integer(
+        "windows", 32, "Number of windows, of all texts.", flag_values=values
+    )
+    flags.DEFINE_string(
+        "knob", "token.brake", "Knob that is swept.", flag_values=values
+    )
+    flags.DEFINE_float(
+        "low", 0.001, "Smallest positive value of the knob.", flag_values=values
+    )
+    flags.DEFINE_float("high", 1.0, "Largest value of the knob.", flag_values=values)
     flags.DEFINE_integer(
         "num",
         0,
         "Number of values from low to high, evenly spaced in the logarithm; 0: the "
         "neutral value alone, at which the model is the published one.",
-        **define,
+        flag_values=values,
     )
-    flags.DEFINE_boolean("zero", True, "Whether to measure the value 0 too.", **define)
-    flags.DEFINE_string("dtype", "float32", "float32 or bfloat16.", **define)
+    flags.DEFINE_boolean(
+        "zero", True, "Whether to measure the value 0 too.", flag_values=values
+    )
+    flags.DEFINE_string("dtype", "float32", "float32 or bfloat16.", flag_values=values)
     flags.DEFINE_integer(
         "groups",
         1,
         "Groups of channels reported as heads where a router has none.",
-        **define,
+        flag_values=values,
     )
-    flags.DEFINE_string("reader", "", "Reader of one's own, module:function.", **define)
-    flags.DEFINE_integer("seed", 0, "Seed of shuffles and untrained weights.", **define)
+    flags.DEFINE_string(
+        "reader", "", "Reader of one's own, module:function.", flag_values=values
+    )
+    flags.DEFINE_integer(
+        "seed", 0, "Seed of shuffles and untrained weights.", flag_values=values
+    )
 
 
 def command(values: flags.FlagValues, *models: str) -> int:
@@ -71,11 +84,17 @@ def command(values: flags.FlagValues, *models: str) -> int:
         asked = Asked(
             model=model,
             texts=tuple(values.text),
-            **{
-                name: values[name].value
-                for name in Asked.__dataclass_fields__
-                if name not in ("model", "texts")
-            },
+            length=values.length,
+            windows=values.windows,
+            knob=values.knob,
+            low=values.low,
+            high=values.high,
+            num=values.num,
+            zero=values.zero,
+            dtype=values.dtype,
+            groups=values.groups,
+            reader=values.reader,
+            seed=values.seed,
         )
         try:
             measure(asked, workdir, Console())

@@ -3,20 +3,57 @@
 import dataclasses
 from collections.abc import Sequence
 from functools import cached_property
+from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 
-from sweeps.design.experiment import Experiment
-from sweeps.design.grid import join_grids
-from sweeps.inference.criterion import Judge
+from sweeps.design.grid import Grid, join_grids
+from sweeps.inference.criterion import Criterion, Judge
 from sweeps.inference.diagnosis import Diagnosis
 from sweeps.inference.parts import part_outcomes
 from sweeps.inference.refine import History
 from sweeps.inference.snapshot import Snapshot, join_snapshots
 
 
+class Subject(Protocol):
+    """What was measured, as far as its results need it; `Experiment` says more."""
+
+    @property
+    def grid(self) -> Grid:
+        """The members."""
+        ...
+
+    @property
+    def kind(self) -> str:
+        """Kind of geometry of the measured slot."""
+        ...
+
+    @property
+    def criterion(self) -> Criterion:
+        """Definition of "collapsed"."""
+        ...
+
+    @property
+    def fixed(self) -> dict[str, float]:
+        """Value of every knob that is not swept, named by slot."""
+        ...
+
+    @property
+    def steps(self) -> int:
+        """Number of training steps of every member."""
+        ...
+
+    @property
+    def diagnosed(self) -> int:
+        """Number of sequences that got the full signature."""
+        ...
+
+
+S = TypeVar("S", bound=Subject)
+
+
 @dataclasses.dataclass(frozen=True)
-class Results:
+class Results(Generic[S]):
     """The measurements of a sweep, or of one wave of it.
 
     Attributes:
@@ -26,7 +63,7 @@ class Results:
       refinement: The history of the axis's refinement; None without refinement.
     """
 
-    experiment: Experiment
+    experiment: S
     snapshots: tuple[Snapshot, ...]
     diagnosis: Diagnosis | None = None
     refinement: History | None = None

@@ -47,7 +47,8 @@ def draw_layers(path: Path, summary: dict[str, Any], results: Results) -> None:
     grid = results.experiment.grid
     index = _complete(diagnosis.measures["concentration/hub_mass"], grid.value)
     chosen = grid.value == index
-    shown = {name: label for name, label in PANELS.items() if name in diagnosis.measures}
+    known = diagnosis.measures
+    shown = {name: label for name, label in PANELS.items() if name in known}
     hubs = diagnosis.measures["concentration/hub_mass"][chosen, 0, 0]  # [W, L, H]
     with plt.rc_context(STYLE):
         rows = -(-(len(shown) + 1) // 2)
@@ -61,8 +62,8 @@ def draw_layers(path: Path, summary: dict[str, Any], results: Results) -> None:
         flat[0].set(xlabel="layer", ylabel="head")
         figure.colorbar(image, ax=flat[0], label="hub mass, mean over windows")
         for axes, (name, label) in zip(flat[1:], shown.items(), strict=False):
-            for null, place in zip(diagnosis.nulls, range(99), strict=False):
-                values = diagnosis.measures[name][chosen, place, 0]
+            for place, null in enumerate(diagnosis.nulls):
+                values = known[name][chosen, place, 0]
                 _line(axes, values, null)
             axes.set(xlabel="layer", ylabel=label)
             if name == "stream/massive_activation":

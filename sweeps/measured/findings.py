@@ -70,8 +70,8 @@ def make_results(
             [place.get((null, value), {}).get(name, nothing) for null in wanted]
             for value in range(values)
         ]
-        found_here = np.moveaxis(np.asarray(blocks), 1, 2)  # [values, W, R, ...]
-        return found_here.reshape(-1, len(wanted), 1, *known.shape[1:])
+        arranged: np.ndarray = np.moveaxis(np.asarray(blocks), 1, 2)
+        return arranged.reshape(-1, len(wanted), 1, *known.shape[1:])
 
     def snapshot(step: int, wanted: Sequence[str]) -> Snapshot:
         measures = {name: table(name, wanted) for name in names if name in REDUCE}
@@ -79,9 +79,7 @@ def make_results(
         nothing = np.full((members, len(wanted), 1), np.nan, np.float32)
         for name in (LOSS, ACCURACY):
             measures[name] = table(name, wanted) if name in names else nothing
-        return summarize(
-            step, measures, np.full(members, np.nan), np.full(members, -1)
-        )
+        return summarize(step, measures, np.full(members, np.nan), np.full(members, -1))
 
     diagnosis = Diagnosis(
         step=measurement.steps,

@@ -16,7 +16,15 @@ from routers.signature.nulls import REAL
 from routers.signature.rank_ratio import row_orders
 from sweeps.measured.rows import PERMUTED_TOKENS, RANDOM_TOKENS, TEXT, UNIFORM, Row
 from sweeps.measured.windows import Windows
-from train.published import Change, changes_of, pass_layer, predict, redraw, untrained
+from train.published import (
+    Change,
+    changes_of,
+    measure_stream,
+    pass_layer,
+    predict,
+    redraw,
+    untrained,
+)
 
 WINDOWS = "windows"
 """Mesh axis whose devices share the windows."""
@@ -60,6 +68,7 @@ class Passes:
         made = Change(whole, own)  # type: ignore[arg-type]
         self._layer = shared(pass_layer, whole, own, whole, whole, made, whole, whole)
         self._predict = shared(predict, whole, own, own)
+        self._measure_stream = jax.jit(jax.vmap(measure_stream))
         self._embed = jax.jit(model.embed)
         self._untrained = jax.jit(functools.partial(untrained, model))
 
@@ -67,7 +76,8 @@ class Passes:
         """Runs one pass.
 
         Returns:
-          Every measure, ``[W, L, H]``, and for the model as it is ``loss/held_out`` and
+          Every measure, ``[W, L, H]``, those of the stream with the last one beside
+          those that the layers read, ``[W, L + 1, 1]``, and for the model as it is ``loss/held_out`` and
           ``accuracy/held_out``, ``[W]``, if the model has logits.
         """
         model, tokens = self.model, self._row_tokens(row.tokens)
@@ -94,8 +104,10 @@ class Passes:
             )
             found.append(jax.tree.map(np.asarray, measures))
             advance(index)
+        last = self._measure_stream(stream)
         by_layer = {
-            name: np.stack([one[name] for one in found], axis=1) for name in found[0]
+            name: np.stack([one[name] for one in (*found, last) if name in one], axis=1)
+            for name in found[0]
         }
         if row.null == REAL and model.network.logits is not None:
             predicted = self._predict(model.read_head(), stream, tokens)

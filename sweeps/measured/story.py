@@ -123,7 +123,8 @@ def measure(asked: Asked, workdir: Path, console: Console) -> dict[str, Any]:
         results = make_results(measurement, rows, absent, found)
         summary = summarize_sweep(results, model.family)
         _write(workdir, config, mark, results, summary, seconds)
-        attempt(console, "drawing the figures", lambda: _draw(workdir, summary, results))
+        draw = functools.partial(_draw, workdir, summary, results)
+        attempt(console, "drawing the figures", draw)
         files.remove(workdir / files.JOURNAL)
     print_findings(console, summary)
     return summary
@@ -131,9 +132,7 @@ def measure(asked: Asked, workdir: Path, console: Console) -> dict[str, Any]:
 
 def _open(asked: Asked) -> Model:
     try:
-        return open_model(
-            asked.model, asked.dtype, asked.groups, asked.reader or None
-        )
+        return open_model(asked.model, asked.dtype, asked.groups, asked.reader or None)
     except (ValueError, OSError, ImportError) as error:
         raise BadInput(str(error)) from None
 

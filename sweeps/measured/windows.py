@@ -1,4 +1,4 @@
-"""Windows of equal length, cut from texts and tokenised by the model's own tokenizer."""
+"""Windows of equal length, cut from texts after the model's own tokenizer."""
 
 from collections.abc import Sequence
 from typing import NamedTuple

@@ -24,7 +24,6 @@ from sweeps.storage.files import (
     write_json,
 )
 from sweeps.storage.shape import MANIFEST_SHAPE, check_shape
-from train.tasks import Task
 
 PACKAGES = ("jax", "flax", "optax", "orbax-checkpoint", "wandb", "numpy")
 RESULTS = (METRICS, SUMMARY)
@@ -35,13 +34,13 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def fingerprint(
-    config: ConfigDict, task: Task, code: dict[str, Any] | None = None
+    config: ConfigDict, task: Any, code: dict[str, Any] | None = None
 ) -> str:
-    """Identifies a sweep.
+    """Identifies a sweep or a measurement.
 
     Args:
       config: Its config; tracking does not count.
-      task: Its task, whose arrays count.
+      task: Its task, or another tree of arrays, which count.
       code: What identifies the code of routers of other packages, if there are any.
     """
     settings = config.to_dict()
