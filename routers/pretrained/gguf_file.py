@@ -72,6 +72,11 @@ def open_gguf(path: Path) -> tuple[Settings, Tensors, Any]:
             f"{path}: architecture {architecture!r} must be one of "
             f"{', '.join(ARCHITECTURES)}"
         )
+    if (_value(fields, "split.count") or 1) > 1:
+        raise ValueError(
+            f"{path}: is one part of a split file; join the parts with llama.cpp's "
+            "llama-gguf-split --merge"
+        )
     found = {tensor.name: tensor for tensor in reader.tensors}
     if "rope_freqs.weight" in found:
         raise ValueError(
@@ -88,9 +93,11 @@ def open_gguf(path: Path) -> tuple[Settings, Tensors, Any]:
         "tie_word_embeddings": "output.weight" not in found,
         "attention_bias": "blk.0.attn_q.bias" in found,
     }
-    for kind in ("rope.scaling.type",):
-        if _value(fields, f"{architecture}.{kind}") not in (None, "none"):
-            raise ValueError(f"{path}: {architecture}.{kind} is not supported")
+    scaling = _value(fields, f"{architecture}.rope.scaling.type")
+    if scaling not in (None, "none"):
+        raise ValueError(
+            f"{path}: {architecture}.rope.scaling.type={scaling!r} must be 'none'"
+        )
     settings = Settings(values, str(path))
     published = {_published(name): tensor for name, tensor in found.items()}
     entries = {
