@@ -147,11 +147,15 @@ def gguf_tokenizer(fields: Any, where: str) -> Tokenizer:
             f"{where}: tokenizer {kind!r} with the splitting {before!r} is not "
             f"supported; supported is 'gpt2' with {', '.join(known)}"
         )
-    tokens = _value(fields, "tokenizer.ggml.tokens")
-    pairs = _value(fields, "tokenizer.ggml.merges")
+    tokens = _value(fields, "tokenizer.ggml.tokens") or []
+    pairs = _value(fields, "tokenizer.ggml.merges") or []
     merges = [tuple(pair.split(" ", 1)) for pair in pairs]
     ids = {token: index for index, token in enumerate(tokens)}
-    made = tokenizers.Tokenizer(tokenizers.models.BPE(vocab=ids, merges=merges))
+    try:
+        model = tokenizers.models.BPE(vocab=ids, merges=merges)
+    except Exception as error:  # the package raises nothing narrower
+        raise ValueError(f"{where}: is no tokenizer ({error})") from None
+    made = tokenizers.Tokenizer(model)
     byte_level = split.ByteLevel(add_prefix_space=False)
     made.pre_tokenizer = split.Sequence([*known[before], byte_level])
     kinds = _value(fields, "tokenizer.ggml.token_type") or []

@@ -163,7 +163,18 @@ def read_mamba2(source: Source) -> Network:
         "norm.weight": (inner,),
         "out_proj.weight": (width, inner),
     }
-    low, high = settings.values.get("time_step_limit") or (0.0, math.inf)
+    limit = settings.values.get("time_step_limit", [0.0, math.inf])
+    if not (
+        isinstance(limit, list)
+        and len(limit) == 2
+        and all(isinstance(end, int | float) for end in limit)
+        and 0 <= limit[0] <= limit[1]
+    ):
+        raise ValueError(
+            f"{settings.where}: time_step_limit={limit!r} must be two numbers, the "
+            "least and the greatest step"
+        )
+    low, high = limit
     config = SSDConfig(
         expand=inner // width,
         state=state,

@@ -84,6 +84,23 @@ CASES: dict[str, tuple[str, Callable[[Path], Any], str]] = {
         lambda f: change_settings(f, rope_parameters={"rope_type": "yarn"}),
         "rope_parameters: rope_type='yarn' must be 'default' or 'linear' or 'llama3'",
     ),
+    "a share above one": (
+        "gpt_neox",
+        lambda f: change_settings(
+            f, rope_parameters={"rope_theta": 1e4, "partial_rotary_factor": 2}
+        ),
+        "a share 2.0 of heads 8 wide cannot be rotated",
+    ),
+    "a negative number": (
+        "llama",
+        lambda f: change_settings(f, rms_norm_eps=-1e-6),
+        "rms_norm_eps=-1e-06 must be a finite number above 0",
+    ),
+    "a limit that is none": (
+        "mamba2",
+        lambda f: change_settings(f, time_step_limit=-1),
+        "time_step_limit=-1 must be two numbers",
+    ),
     "more heads than the width allows": (
         "gpt2",
         lambda f: change_settings(f, n_head=5),
