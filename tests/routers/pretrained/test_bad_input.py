@@ -202,6 +202,9 @@ def test_places_without_a_model(tmp_path: Path) -> None:
         open_model(tmp_path / "model.pt")
     with pytest.raises(ValueError, match="dtype='float16': must be one of float32"):
         open_model(FOLDER / "gpt2", dtype="float16")
+    for name, groups in (("mamba", 5), ("rwkv", 7), ("rwkv", 0)):
+        with pytest.raises(ValueError, match=f"groups={groups}: must"):
+            open_model(FOLDER / name, groups=groups)
 
 
 def test_quantisations_that_are_not_supported_are_named(
