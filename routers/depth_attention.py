@@ -82,9 +82,11 @@ class DepthAttentionConfig:
 
     Attributes:
       dtype: Type of the weighted sum; scores and softmax are always float32.
+      epsilon: What is added to the mean square of a key before its root is taken.
     """
 
     dtype: Any = jnp.float32
+    epsilon: float = 1e-12
 
 
 class DepthFeatures(struct.PyTreeNode):
@@ -94,19 +96,22 @@ class DepthFeatures(struct.PyTreeNode):
     value: Array
 
 
-def inverse_rms(key: Array, strength: Array) -> Array:
+def inverse_rms(key: Array, strength: Array, epsilon: float) -> Array:
     """``rms(k)^-nu`` of ``key [B, S, D]``, float32 ``[B, S]``; nu: scalar or [1]."""
-    mean_square = jnp.mean(key.astype(jnp.float32) ** 2, axis=-1) + 1e-12
+    mean_square = jnp.mean(key.astype(jnp.float32) ** 2, axis=-1) + epsilon
     return jnp.exp(-0.5 * jnp.reshape(strength, ()) * jnp.log(mean_square))
 
 
-def scores(key: Array, query: Array, gain: Array, strength: Array) -> Array:
+def scores(
+    key: Array, query: Array, gain: Array, strength: Array, epsilon: float
+) -> Array:
     """``w . (k rms(k)^-nu o g)`` of ``key [B, S, D]``, float32 ``[B, S]``.
 
     It is computed as ``(w o g) . k`` times one number per source, so that normalised
     keys, which are as large as all sources together, never exist.
     """
-    return (key.astype(jnp.float32) @ (query * gain)) * inverse_rms(key, strength)
+    product = key.astype(jnp.float32) @ (query * gain)
+    return product * inverse_rms(key, strength, epsilon)
 
 
 class DepthAttention(Router):
@@ -154,7 +159,8 @@ class DepthAttention(Router):
         """Weights ``[B, 1, 1, S]``, null mass, and the norms of keys and values."""
         weights = self._weights(features, geometry, knobs)
         gained = features.key.astype(jnp.float32) * self.gain[None, None]
-        scale = inverse_rms(features.key, knobs["key_normalization"])
+        strength = knobs["key_normalization"]
+        scale = inverse_rms(features.key, strength, self.config.epsilon)
         value = features.value.astype(jnp.float32)
         return Routing(
             weights=weights,
@@ -181,8 +187,8 @@ class DepthAttention(Router):
     def _weights(
         self, features: DepthFeatures, geometry: Geometry, knobs: Knobs
     ) -> Array:
-        strength = knobs["key_normalization"]
-        score = scores(features.key, self.query, self.gain, strength)
+        settings = knobs["key_normalization"], self.config.epsilon
+        score = scores(features.key, self.query, self.gain, *settings)
         score = score[:, None, None]  # [B, 1, 1, S]
         distance, mask = per_batch(geometry.distance), per_batch(geometry.mask)
         logits = (

@@ -29,6 +29,7 @@ measures can work on the router's own stages::
 ``model_type``        models                              router, geometry
 ====================  ==================================  ==========================
 llama, qwen2, qwen3   Llama, SmolLM, Qwen; also GGUF      `GroupedAttention`, causal
+qwen3_attnres         Qwen3, block attention residuals    `GroupedAttention`, causal
 gpt2                  GPT-2                               `GroupedAttention`, causal
 gpt_neox              GPT-NeoX, Pythia                    `GroupedAttention`, causal
 bert                  BERT, MiniLM: no logits             `GroupedAttention`, graph
@@ -36,6 +37,9 @@ mamba                 Mamba                               `SelectiveSSM`, causal
 mamba2                Mamba-2                             `SSD`, causal
 rwkv                  RWKV-4                              `RWKV4`, causal
 ====================  ==================================  ==========================
+
+Where residuals are attention over depth, a stream is more than the state, which
+``model.hidden(stream)`` takes out of it: see `attention_residuals.Depth`.
 
 Other models have a reader of one's own: a function from a `Source` to a `Network`, the
 same as `read_gpt2` and its siblings, given to `open_model` as ``module:function``.

@@ -72,6 +72,11 @@ def open_gguf(path: Path) -> tuple[Settings, Tensors, Any]:
             f"{path}: architecture {architecture!r} must be one of "
             f"{', '.join(ARCHITECTURES)}"
         )
+    if (_value(fields, "split.count") or 1) > 1:
+        raise ValueError(
+            f"{path}: is one part of a split file; join the parts with llama.cpp's "
+            "llama-gguf-split --merge"
+        )
     found = {tensor.name: tensor for tensor in reader.tensors}
     if "rope_freqs.weight" in found:
         raise ValueError(
@@ -88,9 +93,11 @@ def open_gguf(path: Path) -> tuple[Settings, Tensors, Any]:
         "tie_word_embeddings": "output.weight" not in found,
         "attention_bias": "blk.0.attn_q.bias" in found,
     }
-    for kind in ("rope.scaling.type",):
-        if _value(fields, f"{architecture}.{kind}") not in (None, "none"):
-            raise ValueError(f"{path}: {architecture}.{kind} is not supported")
+    scaling = _value(fields, f"{architecture}.rope.scaling.type")
+    if scaling not in (None, "none"):
+        raise ValueError(
+            f"{path}: {architecture}.rope.scaling.type={scaling!r} must be 'none'"
+        )
     settings = Settings(values, str(path))
     published = {_published(name): tensor for name, tensor in found.items()}
     entries = {
@@ -140,11 +147,15 @@ def gguf_tokenizer(fields: Any, where: str) -> Tokenizer:
             f"{where}: tokenizer {kind!r} with the splitting {before!r} is not "
             f"supported; supported is 'gpt2' with {', '.join(known)}"
         )
-    tokens = _value(fields, "tokenizer.ggml.tokens")
-    pairs = _value(fields, "tokenizer.ggml.merges")
+    tokens = _value(fields, "tokenizer.ggml.tokens") or []
+    pairs = _value(fields, "tokenizer.ggml.merges") or []
     merges = [tuple(pair.split(" ", 1)) for pair in pairs]
     ids = {token: index for index, token in enumerate(tokens)}
-    made = tokenizers.Tokenizer(tokenizers.models.BPE(vocab=ids, merges=merges))
+    try:
+        model = tokenizers.models.BPE(vocab=ids, merges=merges)
+    except Exception as error:  # the package raises nothing narrower
+        raise ValueError(f"{where}: is no tokenizer ({error})") from None
+    made = tokenizers.Tokenizer(model)
     byte_level = split.ByteLevel(add_prefix_space=False)
     made.pre_tokenizer = split.Sequence([*known[before], byte_level])
     kinds = _value(fields, "tokenizer.ggml.token_type") or []

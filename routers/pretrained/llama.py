@@ -26,6 +26,11 @@ from routers.pretrained.tensors import Read
 
 def read_llama(source: Source) -> Network:
     """The network of a Llama-shaped decoder."""
+    return llama(source, normed=source.settings.values["model_type"] == "qwen3")
+
+
+def llama(source: Source, normed: bool) -> Network:
+    """The network, with or without a norm of queries and keys."""
     settings = source.settings
     width, hidden, vocabulary = (
         settings.integer(name)
@@ -42,7 +47,6 @@ def read_llama(source: Source) -> Network:
     )
     epsilon = settings.number("rms_norm_eps", 1e-6)
     family = settings.values["model_type"]
-    normed = family == "qwen3"
     settings.choice("hidden_act", ("silu",), "silu")
     settings.choice("mlp_bias", (False,), False)
     settings.choice("use_sliding_window", (False,), False)
@@ -132,6 +136,10 @@ def _read(params: Params, stream: Array, epsilon: float) -> Array:
 
 def _write(params: Params, stream: Array, y: Array, epsilon: float) -> Array:
     stream = stream + y.astype(stream.dtype)
-    both = dense(rms_norm(stream, params["mlp_norm"], epsilon), params["gate_up"])
-    gate, up = jnp.split(both, 2, axis=-1)
-    return stream + dense(jax.nn.silu(gate) * up, params["down"])
+    return stream + gated_mlp(params, rms_norm(stream, params["mlp_norm"], epsilon))
+
+
+def gated_mlp(params: Params, x: Array) -> Array:
+    """``W_down (silu(W_gate x) o W_up x)`` of ``[B, T, D]``."""
+    gate, up = jnp.split(dense(x, params["gate_up"]), 2, axis=-1)
+    return dense(jax.nn.silu(gate) * up, params["down"])

@@ -25,6 +25,7 @@ from routers.pretrained.source import Source
 from routers.pretrained.tensors import Read
 from routers.selective_ssm import SelectiveSSM, SelectiveSSMConfig
 from routers.ssd import EPSILON, SSD, SSDConfig
+from routers.validation import head_width
 
 Table = Mapping[str, tuple[str, Callable[[np.ndarray], np.ndarray]]]
 
@@ -109,6 +110,7 @@ def read_mamba(source: Source) -> Network:
     settings = source.settings
     width, inner = _inner_width(source)
     state, conv = settings.integer("state_size"), settings.integer("conv_kernel", 4)
+    head_width(inner, source.groups, "groups", "the inner width")
     rank = -(-width // 16)
     if settings.values.get("time_step_rank") != "auto":
         rank = settings.integer("time_step_rank", rank)
@@ -163,7 +165,18 @@ def read_mamba2(source: Source) -> Network:
         "norm.weight": (inner,),
         "out_proj.weight": (width, inner),
     }
-    low, high = settings.values.get("time_step_limit") or (0.0, math.inf)
+    limit = settings.values.get("time_step_limit", [0.0, math.inf])
+    if not (
+        isinstance(limit, list)
+        and len(limit) == 2
+        and all(isinstance(end, int | float) for end in limit)
+        and 0 <= limit[0] <= limit[1]
+    ):
+        raise ValueError(
+            f"{settings.where}: time_step_limit={limit!r} must be two numbers, the "
+            "least and the greatest step"
+        )
+    low, high = limit
     config = SSDConfig(
         expand=inner // width,
         state=state,

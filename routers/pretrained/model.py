@@ -13,6 +13,7 @@ import numpy as np
 from flax import struct
 
 from routers.base import Array, Geometry, Knobs, Router, Routing, neutral_knobs
+from routers.pretrained.attention_residuals import read_attention_residuals
 from routers.pretrained.bert import read_bert
 from routers.pretrained.gpt2 import read_gpt2
 from routers.pretrained.gpt_neox import read_gpt_neox
@@ -34,6 +35,7 @@ FAMILIES: dict[str, Reader] = {
     "mamba2": read_mamba2,
     "qwen2": read_llama,
     "qwen3": read_llama,
+    "qwen3_attnres": read_attention_residuals,
     "rwkv": read_rwkv,
 }
 """Readers by the ``model_type`` of a published model's settings."""
@@ -49,7 +51,7 @@ class Pass(struct.PyTreeNode):
     """
 
     logits: Array | None
-    streams: Array
+    streams: Any
     routing: Routing
 
 
@@ -109,24 +111,24 @@ class Model:
         """Params of `logits`, loaded now."""
         return self._loaded(self.network.head_weights(self.network.tensors.read))
 
-    def embed(self, params: Params, tokens: Array) -> Array:
+    def embed(self, params: Params, tokens: Array) -> Any:
         """The stream ``[B, T, D]`` before the first layer, float32; pure.
 
         Ids out of range would be clipped silently: see `require_tokens`.
         """
         return self.network.embed(params, tokens)
 
-    def read(self, params: Params, stream: Array) -> Array:
+    def read(self, params: Params, stream: Any) -> Array:
         """What a layer's router is given, ``x [B, T, D]``; pure."""
         return self.network.layer.read(params, stream)
 
-    def write(self, params: Params, stream: Array, y: Array) -> Array:
+    def write(self, params: Params, stream: Any, y: Array) -> Any:
         """The stream after a layer whose router returned ``y [B, T, D]``; pure."""
         return self.network.layer.write(params, stream, y)
 
     def block(
-        self, params: Params, stream: Array, geometry: Geometry, knobs: Knobs
-    ) -> tuple[Array, Array, Routing]:
+        self, params: Params, stream: Any, geometry: Geometry, knobs: Knobs
+    ) -> tuple[Any, Array, Routing]:
         """One layer: the new stream, the router's output and its routing; pure."""
         x = self.read(params, stream)
         routed: Any = self.router.apply(
@@ -135,7 +137,11 @@ class Model:
         y, routing = routed
         return self.write(params, stream, y), y, routing
 
-    def logits(self, params: Params, stream: Array) -> Array:
+    def hidden(self, stream: Any) -> Array:
+        """The state ``[B, T, D]`` in a stream: itself, except where depth is routed."""
+        return self.network.hidden(stream)
+
+    def logits(self, params: Params, stream: Any) -> Array:
         """Logits ``[B, T, V]`` of the last stream, float32; pure.
 
         Raises:
@@ -178,7 +184,7 @@ class Model:
         known = self.network.logits is not None
         return Pass(
             logits=jax.jit(self.logits)(self.read_head(), stream) if known else None,
-            streams=jnp.stack(streams),
+            streams=jax.tree.map(lambda *layers: jnp.stack(layers), *streams),
             routing=jax.tree.map(lambda *layers: jnp.stack(layers), *routings),
         )
 

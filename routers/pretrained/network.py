@@ -65,8 +65,8 @@ class Layer:
     """
 
     router: Router
-    read: Callable[[Params, Array], Array]
-    write: Callable[[Params, Array, Array], Array]
+    read: Callable[[Params, Any], Array]
+    write: Callable[[Params, Any, Array], Any]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,13 +88,14 @@ class Network:
       geometry: Function from a number of positions to their geometry.
       ignored: Regular expression of the names of tensors that no output depends on.
       tokenizer: Function that opens the tokenizer; None for that of the source.
+      hidden: Function from a stream to its state ``[B, T, D]``, where a stream is more.
     """
 
     family: str
     sizes: Sizes
     layer: Layer
-    embed: Callable[[Params, Array], Array]
-    logits: Callable[[Params, Array], Array] | None
+    embed: Callable[[Params, Array], Any]
+    logits: Callable[[Params, Any], Array] | None
     tensors: Tensors
     embedding_weights: Callable[[Read], Params]
     layer_weights: Callable[[Read], Params]
@@ -103,6 +104,7 @@ class Network:
     geometry: Callable[[int], Geometry] = causal_geometry
     ignored: str = ""
     tokenizer: Callable[[], Tokenizer] | None = None
+    hidden: Callable[[Any], Array] = lambda stream: stream
 
 
 def dense(x: Array, kernel: Array, bias: Array | None = None) -> Array:

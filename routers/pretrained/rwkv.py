@@ -31,6 +31,7 @@ from routers.pretrained.source import Source
 from routers.pretrained.tensors import Read
 from routers.recurrence import shift_tokens
 from routers.rwkv import RWKV4, RWKV4Config
+from routers.validation import head_width
 
 TABLE: Mapping[str, tuple[str, ...]] = {
     "kvr": ("key.weight", "value.weight", "receptance.weight"),  # transposed, stacked
@@ -86,6 +87,7 @@ def read_rwkv(source: Source) -> Network:
         settings.integer(name) for name in ("hidden_size", "vocab_size")
     )
     settings.choice("attention_hidden_size", (width,), width)
+    head_width(width, source.groups, "groups", "hidden_size")
     hidden = settings.integer("intermediate_size", 4 * width)
     epsilon = settings.number("layer_norm_epsilon", 1e-5)
     tied = settings.choice("tie_word_embeddings", (True, False), False)

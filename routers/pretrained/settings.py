@@ -10,6 +10,9 @@ from routers.attention import rotary_frequencies
 ROTATIONS = ("default", "linear", "llama3")
 """Supported ways to space the frequencies of a rotation."""
 
+WIDEST = 1 << 16
+"""Largest width of a head, far beyond any that exists."""
+
 
 class Settings:
     """A model's settings by their published names.
@@ -43,11 +46,13 @@ class Settings:
         return value
 
     def number(self, name: str, default: float | None = None) -> float:
-        """A finite number; ValueError otherwise."""
+        """A finite number above 0; ValueError otherwise."""
         value = self._get(name, default)
         known = isinstance(value, int | float) and not isinstance(value, bool)
-        if not known or not np.isfinite(value):
-            raise ValueError(f"{self.where}: {name}={value!r} must be a finite number")
+        if not known or not 0 < value < np.inf:
+            raise ValueError(
+                f"{self.where}: {name}={value!r} must be a finite number above 0"
+            )
         return float(value)
 
     def choice(self, name: str, choices: Sequence[Any], default: Any = None) -> Any:
@@ -91,7 +96,13 @@ def frequencies(
     given = settings.number(base, 10000.0)
     theta = newer.number("rope_theta", given)
     older = settings.number(share, 1.0) if share else 1.0
-    rotated = 2 * int(channels * newer.number("partial_rotary_factor", older) / 2)
+    part = newer.number("partial_rotary_factor", older)
+    if part > 1 or channels > WIDEST:
+        raise ValueError(
+            f"{settings.where}: a share {part} of heads {channels} wide cannot be "
+            f"rotated; it must be at most 1 of at most {WIDEST}"
+        )
+    rotated = 2 * int(channels * part / 2)
     plain = rotary_frequencies(rotated, theta)
     kind = "rope_type" if "rope_type" in scaling else "type"
     how = scaling.choice(kind, ROTATIONS, "default")
@@ -113,6 +124,11 @@ def _stretched(plain: np.ndarray, scaling: Settings) -> np.ndarray:
             "original_max_position_embeddings",
         )
     )
+    if not low < high:
+        raise ValueError(
+            f"{scaling.where}: low_freq_factor={low} must be below "
+            f"high_freq_factor={high}"
+        )
     turns = length * plain / (2 * np.pi)  # within the length of the first training
     kept = np.clip((turns - low) / (high - low), 0.0, 1.0)
     return ((1.0 - kept) * plain / factor + kept * plain).astype(np.float32)

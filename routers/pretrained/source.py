@@ -16,6 +16,7 @@ from routers.pretrained.tensors import (
     read_json,
 )
 from routers.pretrained.tokenizer import Tokenizer, folder_tokenizer
+from routers.validation import require_at_least
 
 DTYPES = ("float32", "bfloat16")
 
@@ -51,6 +52,7 @@ def open_source(path: Path, dtype: str = "float32", groups: int = 1) -> Source:
     """
     if dtype not in DTYPES:
         raise ValueError(f"dtype={dtype!r}: must be one of {', '.join(DTYPES)}")
+    require_at_least(1, groups=groups)
     kind = jnp.dtype(dtype)
     if path.suffix == ".gguf":
         settings, tensors, fields = open_gguf(path)

@@ -19,31 +19,37 @@ from routers.grouped_attention import (
 WIDTH, HEADS, LENGTH = 12, 3, 7
 
 
+def drawn(shape: tuple[int, ...], scale: float = 1.0) -> jax.Array:
+    return jnp.asarray(np.random.default_rng(0).normal(0, scale, shape), jnp.float32)
+
+
+def weights(fused: int, mixed: int) -> dict[str, Any]:
+    own = {"qkv": drawn((WIDTH, fused), 0.5), "out": drawn((mixed, WIDTH), 0.5)}
+    return {"params": own}
+
+
 @pytest.mark.parametrize("rotary", [False, True])
 def test_is_attention_where_nothing_is_added(rotary: bool) -> None:
-    plain = Attention(WIDTH, AttentionConfig(HEADS, rotary=rotary, init_scale=0.5))
+    plain = Attention(WIDTH, AttentionConfig(HEADS, rotary=rotary))
     frequencies = tuple(rotary_frequencies(WIDTH // HEADS).tolist()) if rotary else ()
     config = GroupedAttentionConfig(HEADS, frequencies=frequencies)
     grouped = GroupedAttention(WIDTH, config)
-    x = jax.random.normal(jax.random.key(0), (2, LENGTH, WIDTH))
+    x, params = drawn((2, LENGTH, WIDTH)), weights(3 * WIDTH, WIDTH)
     geometry = causal_geometry(LENGTH)
     knobs = neutral_knobs(plain) | {
         "brake": jnp.float32(0.3),
         "norm_awareness": jnp.float32(0.5),
         "null_sink": jnp.float32(1.0),
     }
-    params = plain.init(jax.random.key(1), x, geometry, knobs)
-    outputs = [r.apply(params, x, geometry, knobs) for r in (plain, grouped)]
+    outputs = [jax.jit(r.apply)(params, x, geometry, knobs) for r in (plain, grouped)]
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, 1e-5, 1e-6), *outputs)
 
 
 def test_query_heads_of_a_group_read_the_same_keys() -> None:
-    config = GroupedAttentionConfig(6, key_heads=2, head_width=4, init_scale=0.5)
+    config = GroupedAttentionConfig(6, key_heads=2, head_width=4)
     router: Any = GroupedAttention(WIDTH, config)
-    x = jax.random.normal(jax.random.key(0), (1, LENGTH, WIDTH))
-    geometry, knobs = causal_geometry(LENGTH), neutral_knobs(router)
-    params = router.init(jax.random.key(1), x, geometry, knobs)
-    features = router.apply(params, x, method="project")
+    x = drawn((1, LENGTH, WIDTH))
+    features = router.apply(weights(40, 24), x, method="project")
     assert features.query.shape == features.key.shape == (1, LENGTH, 6, 4)
     for part in (features.key, features.value):
         np.testing.assert_array_equal(part[:, :, 0], part[:, :, 2])
@@ -51,7 +57,7 @@ def test_query_heads_of_a_group_read_the_same_keys() -> None:
 
 
 def test_channels_beyond_the_frequencies_are_not_rotated() -> None:
-    x = jax.random.normal(jax.random.key(0), (1, LENGTH, 1, 8))
+    x = drawn((1, LENGTH, 1, 8))
     turned = rotate(x, jnp.arange(7.0), rotary_frequencies(4))
     np.testing.assert_array_equal(turned[..., 4:], x[..., 4:])
     np.testing.assert_allclose(

@@ -84,6 +84,23 @@ CASES: dict[str, tuple[str, Callable[[Path], Any], str]] = {
         lambda f: change_settings(f, rope_parameters={"rope_type": "yarn"}),
         "rope_parameters: rope_type='yarn' must be 'default' or 'linear' or 'llama3'",
     ),
+    "a share above one": (
+        "gpt_neox",
+        lambda f: change_settings(
+            f, rope_parameters={"rope_theta": 1e4, "partial_rotary_factor": 2}
+        ),
+        "a share 2.0 of heads 8 wide cannot be rotated",
+    ),
+    "a negative number": (
+        "llama",
+        lambda f: change_settings(f, rms_norm_eps=-1e-6),
+        "rms_norm_eps=-1e-06 must be a finite number above 0",
+    ),
+    "a limit that is none": (
+        "mamba2",
+        lambda f: change_settings(f, time_step_limit=-1),
+        "time_step_limit=-1 must be two numbers",
+    ),
     "more heads than the width allows": (
         "gpt2",
         lambda f: change_settings(f, n_head=5),
@@ -185,6 +202,9 @@ def test_places_without_a_model(tmp_path: Path) -> None:
         open_model(tmp_path / "model.pt")
     with pytest.raises(ValueError, match="dtype='float16': must be one of float32"):
         open_model(FOLDER / "gpt2", dtype="float16")
+    for name, groups in (("mamba", 5), ("rwkv", 7), ("rwkv", 0)):
+        with pytest.raises(ValueError, match=f"groups={groups}: must"):
+            open_model(FOLDER / name, groups=groups)
 
 
 def test_quantisations_that_are_not_supported_are_named(

@@ -38,7 +38,7 @@ def test_every_family_has_a_fixture() -> None:
 def test_gives_what_transformers_gives(name: str) -> None:
     model, wanted = open_fixture(name)
     found = model.run(wanted["tokens"])
-    assert_close(found.streams, wanted["streams"])
+    assert_close(model.hidden(found.streams), wanted["streams"])
     if "attention" in wanted:
         assert_close(found.routing.weights, wanted["attention"])
         assert found.routing.weights.shape[2] == model.sizes.heads
@@ -46,6 +46,22 @@ def test_gives_what_transformers_gives(name: str) -> None:
         assert_close(found.logits, wanted["logits"])
     else:
         assert found.logits is None and model.family == "bert"
+
+
+def test_attention_over_depth_is_recorded() -> None:
+    model, wanted = open_fixture("qwen3_attnres")
+    depth = model.run(wanted["tokens"]).streams
+    weights, seen = np.asarray(depth.weights[-1]), np.asarray(depth.seen[-1])
+    assert not weights[..., ~seen].any() and (weights[..., seen] > 0).all()
+    for reading, row in enumerate(seen):
+        published = np.moveaxis(wanted[f"depth_{reading}"], 0, -1)  # [B, T, sources]
+        newest = row[:-1].sum() - 1
+        if not row[-1]:  # there the running state is the newest block once more
+            published[..., newest] += published[..., -1]
+        found = weights[:, :, reading]
+        assert_close(found[..., : newest + 1], published[..., : newest + 1])
+        if row[-1]:
+            assert_close(found[..., -1], published[..., -1])
 
 
 def test_a_block_is_its_parts() -> None:
