@@ -26,15 +26,16 @@ from sweeps.inference.criterion import NULLS
 from sweeps.inference.onset import estimate_onset, fraction_interval
 from sweeps.inference.parts import CONCENTRATION, part_outcomes
 from sweeps.inference.snapshot import ACCURACY, LOSS
-from sweeps.storage.shape import SCHEMA
+from sweeps.storage.shape import SCHEMA, SEED
 
 
-def summarize_sweep(results: Results, router: str) -> dict[str, Any]:
+def summarize_sweep(results: Results, router: str, unit: str = SEED) -> dict[str, Any]:
     """The content of ``onset.json``, plain JSON values.
 
     Args:
-      results: Results of a finished sweep.
+      results: Results of a finished sweep, or of a measurement in the same form.
       router: Name of the router.
+      unit: What the members of one value differ in: a seed, or a window of text.
     """
     experiment = results.experiment
     axis = experiment.grid.axis
@@ -43,6 +44,7 @@ def summarize_sweep(results: Results, router: str) -> dict[str, Any]:
     layers = part_outcomes(results.judge, results.final, by_layer=True)
     return {
         "schema": SCHEMA,
+        "unit": unit,
         "router": router,
         "geometry": experiment.kind,
         "knob": axis.knob,

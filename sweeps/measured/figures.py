@@ -14,6 +14,7 @@ from matplotlib.axes import Axes
 from routers.signature import COLLAPSE, HUB_KEY, VALUE_DRAIN
 from routers.signature.nulls import REAL, UNTRAINED
 from sweeps.findings.results import Results
+from sweeps.measured.layers import most_measured
 from sweeps.report.figures import STYLE
 
 NULLS = {
@@ -45,7 +46,7 @@ def draw_layers(path: Path, summary: dict[str, Any], results: Results) -> None:
     diagnosis = results.diagnosis
     assert diagnosis is not None
     grid = results.experiment.grid
-    index = _complete(diagnosis.measures["concentration/hub_mass"], grid.value)
+    index = most_measured(results)
     chosen = grid.value == index
     known = diagnosis.measures
     shown = {name: label for name, label in PANELS.items() if name in known}
@@ -75,12 +76,6 @@ def draw_layers(path: Path, summary: dict[str, Any], results: Results) -> None:
         figure.suptitle(f"{summary['router']} at {summary['knob']} = {value:g}")
         figure.savefig(path)
         plt.close(figure)
-
-
-def _complete(hub_mass: np.ndarray, value: np.ndarray) -> int:
-    """The value of the knob at which the most nulls were taken."""
-    taken = np.isfinite(hub_mass).any((2, 3, 4)).sum(1)  # [M]
-    return int(value[int(taken.argmax())])
 
 
 def _line(axes: Axes, values: np.ndarray, null: str) -> None:

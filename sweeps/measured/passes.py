@@ -76,9 +76,9 @@ class Passes:
         """Runs one pass.
 
         Returns:
-          Every measure, ``[W, L, H]``, those of the stream with the last one beside
-          those that the layers read, ``[W, L + 1, 1]``, and for the model as it is ``loss/held_out`` and
-          ``accuracy/held_out``, ``[W]``, if the model has logits.
+          Every measure, ``[W, L, H]``; those of the stream, ``[W, L + 1, 1]``, end with
+          the last one, which no layer reads. For the model as it is, also
+          ``loss/held_out`` and ``accuracy/held_out``, ``[W]``, if it has logits.
         """
         model, tokens = self.model, self._row_tokens(row.tokens)
         knobs = {name: jnp.float32(value) for name, value in row.knobs}

@@ -22,6 +22,7 @@ from sweeps.findings.summary import summarize_sweep
 from sweeps.findings.table import make_table
 from sweeps.inference.criterion import make_criterion
 from sweeps.measured.findings import Measurement, make_results, window_grid
+from sweeps.measured.layers import layers_table
 from sweeps.measured.passes import Passes
 from sweeps.measured.rows import Row, make_rows
 from sweeps.measured.windows import Windows, read_windows
@@ -35,6 +36,8 @@ from sweeps.storage.manifest import fingerprint, write_manifest
 from sweeps.storage.workdir import claim, continues, hold, read_summary
 
 SLOT = "token"
+WINDOW = "window"
+"""What the values of a knob have in common, in place of seeds."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -121,11 +124,12 @@ def measure(asked: Asked, workdir: Path, console: Console) -> dict[str, Any]:
             fixed={f"{SLOT}.{k}": v for k, v in fixed.items() if k != name},
         )
         results = make_results(measurement, rows, absent, found)
-        summary = summarize_sweep(results, model.family)
+        summary = summarize_sweep(results, model.family, WINDOW)
         _write(workdir, config, mark, results, summary, seconds)
         draw = functools.partial(_draw, workdir, summary, results)
         attempt(console, "drawing the figures", draw)
         files.remove(workdir / files.JOURNAL)
+        console.print(layers_table(results))
     print_findings(console, summary)
     return summary
 

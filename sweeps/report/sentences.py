@@ -13,10 +13,25 @@ from sweeps.report.parts import (
     settling,
     zero_alone,
 )
+from sweeps.storage.shape import SEED
 
 
 def describe(summary: dict[str, Any]) -> list[str]:
     """The findings of one ``onset.json``, one statement per entry, like an abstract."""
+    trained = summary["unit"] == SEED
+    return [
+        in_units(sentence, summary["unit"])
+        for sentence in _statements(summary, trained)
+    ]
+
+
+def in_units(text: str, unit: str) -> str:
+    """A text that speaks of seeds, in the units that the members differ in."""
+    return text.replace("Seed", unit.capitalize()).replace("seed", unit)
+
+
+def _statements(summary: dict[str, Any], trained: bool) -> list[str]:
+    """All statements, in terms of seeds; those on training only if it took place."""
     return [
         _critical(summary),
         *_open_ends(summary),
@@ -26,9 +41,9 @@ def describe(summary: dict[str, Any]) -> list[str]:
         *channels_apart(summary),
         parts_coincide(summary),
         *part_ratios(summary),
-        *courses(summary),
+        *(courses(summary) if trained else []),
         *_sensitivity(summary),
-        *settling(summary),
+        *(settling(summary) if trained else []),
         *_post_hoc(summary),
         *_price(summary),
         *_diverged(summary),

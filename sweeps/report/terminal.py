@@ -21,7 +21,7 @@ from rich.table import Table
 from rich.text import Text
 
 from routers.contract import Finding
-from sweeps.report.sentences import describe
+from sweeps.report.sentences import describe, in_units
 
 NARROWEST = 40
 """Width in characters below which a table is no longer divided."""
@@ -95,7 +95,7 @@ def closing_table(summary: dict[str, Any], columns: range | None = None) -> Tabl
     shown = [0, *(columns or range(1, len(_headings(summary))))]
     table = Table(
         title=f"{summary['router']}: collapse against {summary['knob']}",
-        caption=_caption(summary["criterion"]),
+        caption=in_units(_caption(summary["criterion"]), summary["unit"]),
         caption_justify="left",
         box=SIMPLE_HEAD,
         padding=(0, 1, 0, 0),
@@ -133,7 +133,7 @@ def closing_tables(summary: dict[str, Any], width: int) -> list[Table]:
 def _headings(summary: dict[str, Any]) -> tuple[str, ...]:
     return (
         summary["knob"].rpartition(".")[2].replace("_", "\n"),
-        "seeds\ncollapsed",
+        f"{summary['unit']}s\ncollapsed",
         "95 %\nCI",
         f"{_measure(summary['criterion'])}\n(quartiles)",
         "max\nnull",

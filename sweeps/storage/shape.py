@@ -9,6 +9,8 @@ from sweeps.storage.files import SUMMARY
 
 SCHEMA = 4
 """Number of the structure of ``onset.json``, raised when a key changes its meaning."""
+SEED = "seed"
+"""What the members of one value of a sweep differ in."""
 NUMBER = (int, float)
 OPTIONAL = (int, float, type(None))
 QUARTILES = {"median": OPTIONAL, "low": OPTIONAL, "high": OPTIONAL}
@@ -24,6 +26,7 @@ ONSET = {
 }
 MANIFEST_SHAPE = {"fingerprint": str, "config": dict, "complete": bool}
 SUMMARY_SHAPE = {
+    "unit": str,
     "router": str,
     "knob": str,
     "steps": int,
