@@ -71,7 +71,8 @@ def draw_layers(path: Path, summary: dict[str, Any], results: Results) -> None:
                 axes.set_yscale("log")
         for axes in flat[len(shown) + 1 :]:
             axes.set_visible(False)
-        flat[1].legend(fontsize="small", frameon=False)
+        handles, labels = flat[1].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside lower center", ncols=3)
         value = grid.axis.values[index]
         figure.suptitle(f"{summary['router']} at {summary['knob']} = {value:g}")
         figure.savefig(path)
