@@ -1,5 +1,6 @@
 """The state-space routers against the contract, a float64 loop, and their limits."""
 
+import functools
 from typing import Any
 
 import jax
@@ -15,6 +16,7 @@ from routers.decay import signed_shares
 from routers.selective_ssm import SelectiveSSM, SelectiveSSMConfig
 from routers.ssd import SSD, SSDConfig
 from routers.ssd_scan import ssd_scan
+from routers.state_space import factor_means, frozen_at
 
 RELATIVE, ABSOLUTE = 1e-5, 1e-6
 # Default settings are examined with all other routers in test_contract.
@@ -30,6 +32,7 @@ ONE = SelectiveSSM(
 )
 TWO = SSD(4, config=SSDConfig(state=5, heads=4, groups=2, init_scale=0.7))
 ROUTERS = [ONE, TWO]
+PARTS = ("selectivity_step", "selectivity_write", "selectivity_read")
 
 
 def knobs_of(router: Router, **changed: Any) -> dict[str, Array]:
@@ -76,7 +79,11 @@ def reference_matrix(
     features = router.apply(params, x, method=lambda module, x: module.project(x))
     features = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), features)
     p = {k: np.asarray(v, np.float64) for k, v in params["params"].items()}
-    s, c, beta = (float(knobs[k]) for k in ("selectivity", "content", "brake"))
+    c, beta = float(knobs["content"]), float(knobs["brake"])
+    of_step, of_write, of_read = (
+        float(knobs["selectivity"]) * float(knobs[f"selectivity_{factor}"])
+        for factor in ("step", "write", "read")
+    )
     batch, length = x.shape[:2]
     inner, state = p["out"].shape[0], router.config.state
     frozen = np.log1p(np.exp(p["frozen_step"]))
@@ -85,20 +92,20 @@ def reference_matrix(
         wide = np.repeat(
             features.step.reshape(batch, length, heads), inner // heads, -1
         )
-        step = blend(s, wide, np.repeat(frozen, inner // heads))
+        step = blend(of_step, wide, np.repeat(frozen, inner // heads))
         rate = np.repeat(-np.exp(p["log_rate"]), inner // heads)[:, None]
         write, read = (
             np.repeat(blend(s, found, constant), inner // groups, axis=2)
-            for found, constant in (
-                (features.write, p["frozen_write"]),
-                (features.read, p["frozen_read"]),
+            for s, found, constant in (
+                (of_write, features.write, p["frozen_write"]),
+                (of_read, features.read, p["frozen_read"]),
             )
         )
     else:
-        step = blend(s, features.step.reshape(batch, length, inner), frozen)
+        step = blend(of_step, features.step.reshape(batch, length, inner), frozen)
         rate = -np.exp(p["log_rate"])
-        write = blend(s, features.write, p["frozen_write"])[:, :, None]
-        read = blend(s, features.read, p["frozen_read"])[:, :, None]
+        write = blend(of_write, features.write, p["frozen_write"])[:, :, None]
+        read = blend(of_read, features.read, p["frozen_read"])[:, :, None]
     written = blend(c, step, 1.0)
     write, read = blend(c, write, 1 / state), blend(c, read, 1.0)
     carry = np.zeros((batch, inner, state, length))  # last axis: where the impulse was
@@ -140,12 +147,20 @@ def test_keeps_the_contract(router: Router) -> None:
     brake=st.sampled_from([0.0, 0.3, 1.0, 20.0]),
     content=st.floats(0, 1, width=32),
     selectivity=st.floats(0, 1, width=32),
+    parts=st.tuples(*[st.floats(0, 1, width=32)] * 3),
     seed=st.integers(0, 3),
 )
 def test_equals_the_float64_loop(
-    router: Any, brake: float, content: float, selectivity: float, seed: int
+    router: Any,
+    brake: float,
+    content: float,
+    selectivity: float,
+    parts: tuple[float, ...],
+    seed: int,
 ) -> None:
     knobs = knobs_of(router, brake=brake, content=content, selectivity=selectivity)
+    own = zip(PARTS, parts, strict=True)
+    knobs |= {name: jnp.float32(value) for name, value in own}
     params, x, _ = setting(router, seed=seed)
     wanted = reference_output(router, params, x, knobs)
     found = stage(router, "mix", params, x, knobs)
@@ -200,6 +215,23 @@ def test_without_selectivity_only_the_lag_matters(router: Router) -> None:
         rtol=1e-4,
         atol=1e-5,
     )
+
+
+@pytest.mark.parametrize("router", ROUTERS, ids=lambda r: type(r).__name__)
+def test_a_factor_alone_is_frozen_at_its_mean(router: Any) -> None:
+    variables, x, geometry = setting(router)
+    features = router.apply(variables, x, method=lambda module, x: module.project(x))
+    constants = frozen_at(factor_means(features))
+    variables = {"params": variables["params"] | constants}
+    for name in ("step", "write", "read"):
+        factor = np.asarray(getattr(features, name), np.float64)
+        mean = np.broadcast_to(factor.mean((0, 1)), factor.shape)
+        substituted = features.replace(**{name: jnp.asarray(mean, jnp.float32)})
+        knobs = knobs_of(router, **{f"selectivity_{name}": 0.0})
+        mix: Any = functools.partial(router.apply, variables, method="mix")
+        found = mix(features, geometry, knobs)
+        wanted = mix(substituted, geometry, knobs_of(router))
+        np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("router", ROUTERS, ids=lambda r: type(r).__name__)
