@@ -79,6 +79,10 @@ def get_config() -> ConfigDict:
     knobs.token.null_sink = placeholder(float)
     # dependence of a learned decay on the input; 0: a learned constant
     knobs.token.selectivity = placeholder(float)
+    # the same in a state space for Delta, B or C alone, times the common one
+    knobs.token.selectivity_step = placeholder(float)
+    knobs.token.selectivity_write = placeholder(float)
+    knobs.token.selectivity_read = placeholder(float)
     knobs.depth = ConfigDict()  # knobs of the router over depth, with the same meaning
     knobs.depth.brake = placeholder(float)  # strength of the penalty on distance
     knobs.depth.content = placeholder(float)  # factor of the content score

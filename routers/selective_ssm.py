@@ -224,14 +224,18 @@ class SelectiveSSM(SegmentedRouter):
         """Delta, B, C and A with the knobs applied."""
         config = self.config
         grouped = features.value.shape[2:]  # (H, P)
-        selectivity, content, brake = (
-            jnp.reshape(knobs[name], (-1, 1))
-            for name in ("selectivity", "content", "brake")
+        of_step, of_write, of_read, content, brake = (
+            jnp.reshape(knob, (-1, 1))
+            for knob in (
+                *state_space.selectivities(knobs),
+                knobs["content"],
+                knobs["brake"],
+            )
         )
         frozen_step = jax.nn.softplus(self.frozen_step).reshape(grouped)
-        step = blend(selectivity, features.step, frozen_step)
-        write = blend(selectivity, features.write[:, :, None], self.frozen_write)
-        read = blend(selectivity, features.read[:, :, None], self.frozen_read)
+        step = blend(of_step, features.step, frozen_step)
+        write = blend(of_write, features.write[:, :, None], self.frozen_write)
+        read = blend(of_read, features.read[:, :, None], self.frozen_read)
         rate = -jnp.exp(self.log_rate.T).reshape(config.state, *grouped)
         return Factors(
             step=step,

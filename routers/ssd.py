@@ -209,22 +209,23 @@ class SSD(Router):
         def shaped(knob: Array) -> Array:
             return jnp.reshape(knob, by_head if knob.size == config.heads else (1, 1))
 
-        selectivity, content, brake = (
-            shaped(knobs[name]) for name in ("selectivity", "content", "brake")
-        )
+        of_step, of_write, of_read = map(shaped, state_space.selectivities(knobs))
+        content, brake = shaped(knobs["content"]), shaped(knobs["brake"])
         frozen_step = jnp.clip(jax.nn.softplus(self.frozen_step), *config.step_limit)
-        step = blend(selectivity, features.step, frozen_step.reshape(by_head))
+        step = blend(of_step, features.step, frozen_step.reshape(by_head))
 
-        def factor(found: Array, frozen: Array, constant: float) -> Array:
-            found = blend(selectivity[..., None], found[:, :, :, None], frozen[:, None])
+        def factor(s: Array, found: Array, frozen: Array, constant: float) -> Array:
+            found = blend(s[..., None], found[:, :, :, None], frozen[:, None])
             return blend(content[..., None], found, constant)
 
         rate = -jnp.exp(self.log_rate).reshape(by_head)
         return SSDFactors(
             log_decay=brake * rate * step,
             written=blend(content, step, 1.0),
-            write=factor(features.write, self.frozen_write, 1.0 / config.state),
-            read=factor(features.read, self.frozen_read, 1.0),
+            write=factor(
+                of_write, features.write, self.frozen_write, 1.0 / config.state
+            ),
+            read=factor(of_read, features.read, self.frozen_read, 1.0),
         )
 
     def finish(self, features: SSDFeatures, mixed: Array) -> Array:

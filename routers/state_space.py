@@ -9,7 +9,10 @@ act on the factors, so that no knob needs a second scan:
 
 - ``selectivity`` s: each factor is ``s x + (1 - s) frozen``, where frozen is a learned
   constant (a mean over the batch would leak the future). Delta is interpolated after
-  softplus, so it stays positive.
+  softplus, so it stays positive. ``selectivity_step``, ``selectivity_write`` and
+  ``selectivity_read`` do the same to Delta, B or C alone: the s of a factor is the
+  product of the common knob and its own. A published model has no learned constants;
+  `factor_means` and `frozen_at` put the means over a corpus in their place.
 - ``content`` c: each factor is ``c x + (1 - c) constant``. The constants are 1 for C,
   1/N for B and 1 for the Delta that is written, so that their product is 1 for every
   pair. The Delta inside the exponent belongs to the brake and is not changed.
@@ -18,12 +21,13 @@ act on the factors, so that no knob needs a second scan:
 
 import math
 from collections.abc import Mapping
+from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from routers.base import Array, Knob
+from routers.base import Array, Knob, Knobs
 from routers.scaling import by_channel
 
 KNOBS: Mapping[str, Knob] = {
@@ -42,8 +46,20 @@ KNOBS: Mapping[str, Knob] = {
     "selectivity": Knob(
         1.0, 0.0, 1.0, "dependence of Delta, B and C on the input; at 0 on i - j only"
     ),
+    "selectivity_step": Knob(
+        1.0, 0.0, 1.0, "dependence of Delta on the input; at 0 a constant per channel"
+    ),
+    "selectivity_write": Knob(
+        1.0, 0.0, 1.0, "dependence of B on the input; at 0 a constant"
+    ),
+    "selectivity_read": Knob(
+        1.0, 0.0, 1.0, "dependence of C on the input; at 0 a constant"
+    ),
 }
 """The knobs of a state-space router."""
+
+FACTORS = ("step", "write", "read")
+"""The factors that depend on the input: Delta, B and C."""
 
 SHORTEST_STEP, LONGEST_STEP = 1e-3, 1e-1  # as published
 
@@ -51,6 +67,34 @@ SHORTEST_STEP, LONGEST_STEP = 1e-3, 1e-1  # as published
 def blend(strength: Array, factor: Array, constant: Array | float) -> Array:
     """``strength * factor + (1 - strength) * constant``, in float32."""
     return strength * factor.astype(jnp.float32) + (1.0 - strength) * constant
+
+
+def selectivities(knobs: Knobs) -> tuple[Array, ...]:
+    """The weights of the input in Delta, B and C, each a scalar or ``[H]``."""
+    common = knobs["selectivity"]
+    return tuple(common * knobs[f"selectivity_{factor}"] for factor in FACTORS)
+
+
+def factor_means(features: Any) -> dict[str, Array]:
+    """Means of Delta (after softplus), B and C over batch and positions, float32.
+
+    Args:
+      features: Of either router, with fields ``step``, ``write`` and ``read`` whose
+        first axes are ``[B, S]``; the other axes stay.
+    """
+    return {
+        factor: jnp.mean(getattr(features, factor).astype(jnp.float32), axis=(0, 1))
+        for factor in FACTORS
+    }
+
+
+def frozen_at(means: Mapping[str, Array]) -> dict[str, Array]:
+    """The parameters that freeze Delta, B and C at given means, as `factor_means`."""
+    return {
+        "frozen_step": inverse_softplus(means["step"]).ravel(),
+        "frozen_write": means["write"],
+        "frozen_read": means["read"],
+    }
 
 
 def causal_convolution(x: Array, kernel: Array, bias: Array) -> Array:
@@ -74,8 +118,14 @@ def causal_convolution(x: Array, kernel: Array, bias: Array) -> Array:
 def step_bias(key: Array, shape: tuple[int, ...]) -> Array:
     """Bias whose softplus is log-uniform between the shortest and the longest step."""
     low, high = math.log(SHORTEST_STEP), math.log(LONGEST_STEP)
-    step = jnp.exp(jax.random.uniform(key, shape, minval=low, maxval=high))
-    return step + jnp.log(-jnp.expm1(-step))
+    return inverse_softplus(
+        jnp.exp(jax.random.uniform(key, shape, minval=low, maxval=high))
+    )
+
+
+def inverse_softplus(x: Array) -> Array:
+    """What softplus takes to a positive ``x``, accurate for small and large ones."""
+    return x + jnp.log(-jnp.expm1(-x))
 
 
 def constant_product(state: int) -> nn.initializers.Initializer:

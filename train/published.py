@@ -6,6 +6,7 @@ after ``project``, and everything that follows is the same code. The change is m
 every layer, and later layers read what earlier, changed ones wrote.
 """
 
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -13,13 +14,16 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from routers.base import Array, Geometry, Knobs, Routing
+from routers.base import Array, Geometry, Knobs, Routing, neutral_knobs
 from routers.pretrained import Model, Params
+from routers.selective_ssm import SelectiveSSM
 from routers.signature import COLLAPSE, hub_importance, norms, signature
 from routers.signature.concentration import hub
 from routers.signature.diagnostic import CHANGES, change, undefined
 from routers.signature.full import stream_signature
 from routers.signature.rank_ratio import mixed_of, rank_ratio, why_unmixed
+from routers.ssd import SSD
+from routers.state_space import KNOBS, factor_means, frozen_at
 from train.backbone import cross_entropy
 from train.measure import accuracy
 
@@ -27,6 +31,8 @@ WINDOWS_AT_ONCE = 4
 """Number of windows that pass through a layer together, which bounds the memory."""
 UNTRAINED_SCALE = 0.02
 """Standard deviation of the matrices of an untrained network around its routers."""
+FROZEN_AT = "the means over all positions of all windows, of each layer as published"
+"""The constants in place of Delta, B and C where ``selectivity`` is below 1."""
 
 
 class Change(struct.PyTreeNode):
@@ -116,6 +122,50 @@ def pass_layer(
     if why_unmixed(type(model.router)) is None:
         measures[COLLAPSE] = jax.lax.map(of_ranked, pairs)
     return after, measures
+
+
+def freezes(model: Model, knobs: Mapping[str, float]) -> bool:
+    """Whether knobs need constants that a published state space does not have."""
+    return isinstance(model.router, SelectiveSSM | SSD) and any(
+        knobs[name] != knob.neutral
+        for name, knob in KNOBS.items()
+        if name.startswith("selectivity")
+    )
+
+
+def average_layer(
+    model: Model, params: Params, stream: Array, geometry: Geometry
+) -> tuple[Array, dict[str, Array]]:
+    """One layer of a state space as it is, and what its factors are on average.
+
+    Args:
+      model: The opened model; static.
+      params: Weights of the layer.
+      stream: Residual stream before the layer, ``[W, T, D]``.
+      geometry: Positions of one window.
+
+    Returns:
+      The stream after the layer, and the means over positions of Delta (after
+      softplus), B and C in every window, each with a leading axis W.
+    """
+    apply: Any = partial(model.router.apply, {"params": params["router"]})
+    knobs = neutral_knobs(model.router)
+
+    def of_window(stream: Array) -> tuple[Array, dict[str, Array]]:
+        features = apply(model.read(params, stream[None]), method="project")
+        y = apply(features, geometry, knobs, method="mix")
+        return model.write(params, stream[None], y)[0], factor_means(features)
+
+    at_once = min(WINDOWS_AT_ONCE, len(stream))
+    return jax.lax.map(of_window, stream, batch_size=at_once)
+
+
+def freeze(params: Params, means: Mapping[str, Array]) -> Params:
+    """A layer whose frozen constants are the means of `average_layer` over windows."""
+    router = params["router"]
+    constants = frozen_at({name: jnp.mean(one, 0) for name, one in means.items()})
+    typed = {name: new.astype(router[name].dtype) for name, new in constants.items()}
+    return {**params, "router": {**router, **typed}}
 
 
 def measure_stream(stream: Array) -> dict[str, Array]:

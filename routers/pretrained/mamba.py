@@ -7,7 +7,7 @@ that converts the array. A name outside of the table (such as a
 bias of the projections, which the published models do not have) is an error, so that it
 cannot cause a silent difference. Frozen constants do not exist in a checkpoint: that of
 Delta is taken from its bias, those of B and C from our initialisation. They have no
-effect at ``selectivity = 1``.
+effect at ``selectivity = 1``; `onset measure` replaces them by means over its windows.
 """
 
 import functools

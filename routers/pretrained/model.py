@@ -82,6 +82,11 @@ class Model:
         """The router of every layer, unbound, with its config."""
         return self.network.layer.router
 
+    @property
+    def predicts(self) -> bool:
+        """Whether there are logits, and of the next token."""
+        return self.network.logits is not None and self.network.predicts
+
     def geometry(self, length: int) -> Geometry:
         """Geometry of a number of positions."""
         return self.network.geometry(length)

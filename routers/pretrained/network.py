@@ -89,6 +89,7 @@ class Network:
       ignored: Regular expression of the names of tensors that no output depends on.
       tokenizer: Function that opens the tokenizer; None for that of the source.
       hidden: Function from a stream to its state ``[B, T, D]``, where a stream is more.
+      predicts: Whether the logits are those of the next token, which a loss needs.
     """
 
     family: str
@@ -105,6 +106,7 @@ class Network:
     ignored: str = ""
     tokenizer: Callable[[], Tokenizer] | None = None
     hidden: Callable[[Any], Array] = lambda stream: stream
+    predicts: bool = True
 
 
 def dense(x: Array, kernel: Array, bias: Array | None = None) -> Array:

@@ -11,14 +11,17 @@ from jax.sharding import Mesh
 from jax.sharding import PartitionSpec as P
 
 from routers.base import Array
-from routers.pretrained import Model
+from routers.pretrained import Model, Params
 from routers.signature.nulls import REAL
 from routers.signature.rank_ratio import row_orders
 from sweeps.measured.rows import PERMUTED_TOKENS, RANDOM_TOKENS, TEXT, UNIFORM, Row
 from sweeps.measured.windows import Windows
 from train.published import (
     Change,
+    average_layer,
     changes_of,
+    freeze,
+    freezes,
     measure_stream,
     pass_layer,
     predict,
@@ -67,6 +70,9 @@ class Passes:
 
         made = Change(whole, own)  # type: ignore[arg-type]
         self._layer = shared(pass_layer, whole, own, whole, whole, made, whole, whole)
+        self._average = shared(average_layer, whole, own, whole)
+        self._freeze = jax.jit(freeze)
+        self._means: dict[bool, list[dict[str, Array]]] = {}
         self._predict = shared(predict, whole, own, own)
         self._measure_stream = jax.jit(jax.vmap(measure_stream))
         self._embed = jax.jit(model.embed)
@@ -89,16 +95,14 @@ class Passes:
             jax.random.split(jax.random.fold_in(self._key, 1), count),
         )
         ranked = jnp.asarray(row.null != UNIFORM)  # whose rank ratio is 1
-        weights = model.read_embedding()
-        if row.untrained:
-            weights = redraw(weights, self._layer_key(-1))
-        stream = self._embed(weights, tokens)
+        frozen = freezes(model, dict(row.knobs))
+        means = self._average_layers(row.untrained) if frozen else []
+        stream = self._embedded(tokens, row.untrained)
         found: list[dict[str, np.ndarray]] = []
         for index in range(model.sizes.layers):
-            params = model.read_layer(index)
-            if row.untrained:
-                key = self._layer_key(index)
-                params = self._untrained(params, stream, self._geometry, key)
+            params = self._read_layer(index, stream, row.untrained)
+            if frozen:
+                params = self._freeze(params, means[index])
             stream, measures = self._layer(
                 params, stream, self._geometry, knobs, made, self._orders, ranked
             )
@@ -109,10 +113,39 @@ class Passes:
             name: np.stack([one[name] for one in (*found, last) if name in one], axis=1)
             for name in found[0]
         }
-        if row.null == REAL and model.network.logits is not None:
+        if row.null == REAL and model.predicts:
             predicted = self._predict(model.read_head(), stream, tokens)
             by_layer |= {name: np.asarray(predicted[name]) for name in PREDICTED}
         return by_layer
+
+    def _average_layers(self, untrained: bool) -> list[dict[str, Array]]:
+        """Means of every layer's factors, of the model as it is, taken once.
+
+        An untrained network is frozen at its own, since those of the published one say
+        nothing about it.
+        """
+        if untrained not in self._means:
+            stream = self._embedded(self._tokens, untrained)
+            of_layers = []
+            for index in range(self.model.sizes.layers):
+                params = self._read_layer(index, stream, untrained)
+                stream, means = self._average(params, stream, self._geometry)
+                of_layers.append(means)
+            self._means[untrained] = of_layers
+        return self._means[untrained]
+
+    def _embedded(self, tokens: np.ndarray, untrained: bool) -> Array:
+        weights = self.model.read_embedding()
+        if untrained:
+            weights = redraw(weights, self._layer_key(-1))
+        return self._embed(weights, tokens)
+
+    def _read_layer(self, index: int, stream: Array, untrained: bool) -> Params:
+        params = self.model.read_layer(index)
+        if untrained:
+            key = self._layer_key(index)
+            params = self._untrained(params, stream, self._geometry, key)
+        return params
 
     def _layer_key(self, index: int) -> Array:
         return jax.random.fold_in(jax.random.fold_in(self._key, 2), index + 1)

@@ -34,6 +34,7 @@ from sweeps.runtime.stop_signal import StopSignal
 from sweeps.storage import files
 from sweeps.storage.manifest import fingerprint, write_manifest
 from sweeps.storage.workdir import claim, continues, hold, read_summary
+from train.published import FROZEN_AT, freezes
 
 SLOT = "token"
 WINDOW = "window"
@@ -125,6 +126,8 @@ def measure(asked: Asked, workdir: Path, console: Console) -> dict[str, Any]:
         )
         results = make_results(measurement, rows, absent, found)
         summary = summarize_sweep(results, model.family, WINDOW)
+        if any(freezes(model, dict(row.knobs)) for row in rows):
+            summary["frozen_at"] = FROZEN_AT
         _write(workdir, config, mark, results, summary, seconds)
         draw = functools.partial(_draw, workdir, summary, results)
         attempt(console, "drawing the figures", draw)
@@ -190,6 +193,8 @@ def _run(
         f"{model.sizes.heads} heads; {asked.windows} windows of {asked.length} tokens, "
         f"{len(different)} passes; results go to {workdir}",
     )
+    if any(freezes(model, dict(row.knobs)) for row in rows):
+        say(console, f"{asked.knob} replaces what depends on the input by {FROZEN_AT}")
     with StopSignal() as stop, make_progress(console) as progress:
         bar = progress.add_task("layers", total=len(different) * model.sizes.layers)
         for name, row in reversed(different.items()):

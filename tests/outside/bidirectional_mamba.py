@@ -82,13 +82,14 @@ class BidirectionalSSM(SelectiveSSM):
     ) -> Routing:
         """Shares and cancellation of both directions."""
         factors = self.factors(features, knobs)
-        past, cancelled = average_shares(factors)
-        future, cancelled_back = average_shares(backwards(factors))
+        past, cancelled, mass = average_shares(factors)
+        future, cancelled_back, mass_back = average_shares(backwards(factors))
         norms = head_norms(features.value)
         return Routing(
             weights=jnp.concatenate([past, jnp.flip(future, (2, 3))], axis=1),
             cancellation=jnp.concatenate([cancelled, jnp.flip(cancelled_back, 2)], 1),
             value_norms=jnp.concatenate([norms, norms], axis=1),
+            channel_mass=jnp.concatenate([mass, jnp.flip(mass_back, 3)], axis=1),
         )
 
     def values(self, features: SelectiveFeatures) -> Array:
@@ -191,6 +192,7 @@ def read(source: Source) -> Network:
         prefix="CheckpointMambaBlock1D_{}__",
         geometry=sequence_geometry,
         tokenizer=functools.partial(Tokenizer, encode=bytes_as_tokens),
+        predicts=False,  # the language of every byte, not the next one
     )
 
 

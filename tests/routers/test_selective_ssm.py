@@ -1,5 +1,6 @@
 """The state-space routers against the contract, a float64 loop, and their limits."""
 
+import functools
 from typing import Any
 
 import jax
@@ -15,6 +16,8 @@ from routers.decay import signed_shares
 from routers.selective_ssm import SelectiveSSM, SelectiveSSMConfig
 from routers.ssd import SSD, SSDConfig
 from routers.ssd_scan import ssd_scan
+from routers.state_space import factor_means, frozen_at
+from tests.routers.state_space_reference import reference_matrix, reference_output
 
 RELATIVE, ABSOLUTE = 1e-5, 1e-6
 # Default settings are examined with all other routers in test_contract.
@@ -30,6 +33,7 @@ ONE = SelectiveSSM(
 )
 TWO = SSD(4, config=SSDConfig(state=5, heads=4, groups=2, init_scale=0.7))
 ROUTERS = [ONE, TWO]
+PARTS = ("selectivity_step", "selectivity_write", "selectivity_read")
 
 
 def knobs_of(router: Router, **changed: Any) -> dict[str, Array]:
@@ -61,73 +65,6 @@ def stage(router: Router, name: str, params: Any, x: Array, knobs: Any) -> Any:
     return router.apply(params, method=call)
 
 
-def blend(strength: float, factor: np.ndarray, constant: Any) -> np.ndarray:
-    return strength * factor + (1 - strength) * constant
-
-
-def reference_matrix(
-    router: Any, params: Any, x: Array, knobs: Any
-) -> tuple[np.ndarray, Any, dict[str, np.ndarray]]:
-    """A ``[B, I, T, S]`` in float64, by feeding the plain recurrence unit impulses.
-
-    Delta, B and C are first spread to every inner channel, which makes both families
-    the same recurrence.
-    """
-    features = router.apply(params, x, method=lambda module, x: module.project(x))
-    features = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), features)
-    p = {k: np.asarray(v, np.float64) for k, v in params["params"].items()}
-    s, c, beta = (float(knobs[k]) for k in ("selectivity", "content", "brake"))
-    batch, length = x.shape[:2]
-    inner, state = p["out"].shape[0], router.config.state
-    frozen = np.log1p(np.exp(p["frozen_step"]))
-    if isinstance(router, SSD):
-        heads, groups = router.config.heads, router.config.groups
-        wide = np.repeat(
-            features.step.reshape(batch, length, heads), inner // heads, -1
-        )
-        step = blend(s, wide, np.repeat(frozen, inner // heads))
-        rate = np.repeat(-np.exp(p["log_rate"]), inner // heads)[:, None]
-        write, read = (
-            np.repeat(blend(s, found, constant), inner // groups, axis=2)
-            for found, constant in (
-                (features.write, p["frozen_write"]),
-                (features.read, p["frozen_read"]),
-            )
-        )
-    else:
-        step = blend(s, features.step.reshape(batch, length, inner), frozen)
-        rate = -np.exp(p["log_rate"])
-        write = blend(s, features.write, p["frozen_write"])[:, :, None]
-        read = blend(s, features.read, p["frozen_read"])[:, :, None]
-    written = blend(c, step, 1.0)
-    write, read = blend(c, write, 1 / state), blend(c, read, 1.0)
-    carry = np.zeros((batch, inner, state, length))  # last axis: where the impulse was
-    matrix = np.zeros((batch, inner, length, length))
-    for t in range(length):
-        carry *= np.exp(beta * rate * step[:, t, :, None])[..., None]
-        carry[..., t] += write[:, t] * written[:, t, :, None]
-        matrix[:, :, t] = np.einsum(
-            "bin,bins->bis", read[:, t] + 0 * carry[..., 0], carry
-        )
-    return matrix, features, p
-
-
-def reference_output(router: Any, params: Any, x: Array, knobs: Any) -> np.ndarray:
-    """y ``[B, T, D]`` in float64 from the reference matrix."""
-    matrix, features, p = reference_matrix(router, params, x, knobs)
-    batch, _, length, _ = matrix.shape
-    value = features.value.reshape(batch, length, -1)
-    inner = value.shape[-1]
-    skip = np.repeat(p["skip"], inner // p["skip"].size)
-    y = np.einsum("bits,bsi->bti", matrix, value) + skip * value
-    y = y * features.gate / (1 + np.exp(-features.gate))
-    if isinstance(router, SSD):
-        by_group = y.reshape(batch, length, router.config.groups, -1)
-        scale = np.sqrt(np.mean(by_group**2, axis=-1, keepdims=True) + 1e-5)
-        y = (by_group / scale).reshape(y.shape) * p["scale"]
-    return y @ p["out"]
-
-
 @pytest.mark.parametrize("router", CONTRACT, ids=lambda r: type(r).__name__)
 def test_keeps_the_contract(router: Router) -> None:
     findings = examine(router, checks=QUICK)
@@ -140,12 +77,20 @@ def test_keeps_the_contract(router: Router) -> None:
     brake=st.sampled_from([0.0, 0.3, 1.0, 20.0]),
     content=st.floats(0, 1, width=32),
     selectivity=st.floats(0, 1, width=32),
+    parts=st.tuples(*[st.floats(0, 1, width=32)] * 3),
     seed=st.integers(0, 3),
 )
 def test_equals_the_float64_loop(
-    router: Any, brake: float, content: float, selectivity: float, seed: int
+    router: Any,
+    brake: float,
+    content: float,
+    selectivity: float,
+    parts: tuple[float, ...],
+    seed: int,
 ) -> None:
     knobs = knobs_of(router, brake=brake, content=content, selectivity=selectivity)
+    own = zip(PARTS, parts, strict=True)
+    knobs |= {name: jnp.float32(value) for name, value in own}
     params, x, _ = setting(router, seed=seed)
     wanted = reference_output(router, params, x, knobs)
     found = stage(router, "mix", params, x, knobs)
@@ -200,6 +145,23 @@ def test_without_selectivity_only_the_lag_matters(router: Router) -> None:
         rtol=1e-4,
         atol=1e-5,
     )
+
+
+@pytest.mark.parametrize("router", ROUTERS, ids=lambda r: type(r).__name__)
+def test_a_factor_alone_is_frozen_at_its_mean(router: Any) -> None:
+    variables, x, geometry = setting(router)
+    features = router.apply(variables, x, method=lambda module, x: module.project(x))
+    constants = frozen_at(factor_means(features))
+    variables = {"params": variables["params"] | constants}
+    for name in ("step", "write", "read"):
+        factor = np.asarray(getattr(features, name), np.float64)
+        mean = np.broadcast_to(factor.mean((0, 1)), factor.shape)
+        substituted = features.replace(**{name: jnp.asarray(mean, jnp.float32)})
+        knobs = knobs_of(router, **{f"selectivity_{name}": 0.0})
+        mix: Any = functools.partial(router.apply, variables, method="mix")
+        found = mix(features, geometry, knobs)
+        wanted = mix(substituted, geometry, knobs_of(router))
+        np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("router", ROUTERS, ids=lambda r: type(r).__name__)

@@ -110,6 +110,7 @@ def test_logits_are_those_of_the_formulas(tmp_path: Path) -> None:
     assert not np.triu(weights_found[:, :, :2], 1).any()
     assert not np.tril(weights_found[:, :, 2:], -1).any()
     assert model.tokenizer().encode("aé") == [97, 128, 128]
+    assert not model.predicts
 
 
 def test_its_router_reports_what_it_mixes(tmp_path: Path) -> None:
@@ -129,6 +130,8 @@ def test_its_router_reports_what_it_mixes(tmp_path: Path) -> None:
     size = np.abs(matrix[:, :, 0])  # one channel a group, in each direction
     shares = size / size.sum(-1, keepdims=True)
     np.testing.assert_allclose(routing.weights, shares, rtol=1e-5, atol=1e-6)
+    mass = shares.sum(-2)[:, :, None]
+    np.testing.assert_allclose(routing.channel_mass, mass, rtol=1e-5, atol=1e-6)
 
 
 def test_a_truncated_archive_is_named(tmp_path: Path) -> None:
