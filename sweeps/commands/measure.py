@@ -109,7 +109,9 @@ def command(values: flags.FlagValues, *models: str) -> int:
         try:
             measure(one, workdir, Console())
         except Stopped:
-            print(f"onset measure: stopped; {continues(workdir)}", file=sys.stderr)
+            print(
+                f"onset measure: stopped; {continues(workdir, 'pass')}", file=sys.stderr
+            )
             INTERRUPTS.told = True
             return STOPPED
     return 0

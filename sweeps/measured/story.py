@@ -140,7 +140,7 @@ def _run(
                 kept = passes.run(row, advance)
                 with files.replacing(path) as file:
                     np.savez(file, mark=mark, **kept)  # type: ignore[arg-type]
-                INTERRUPTS.saved = continues(workdir)
+                INTERRUPTS.saved = continues(workdir, "pass")
             else:
                 progress.advance(bar, model.sizes.layers)
             found[name] = kept

@@ -164,7 +164,10 @@ def test_equal_passes_are_one(finished: tuple[Path, str, Path]) -> None:
 
 
 def test_what_was_stopped_continues_to_the_same_bytes(
-    finished: tuple[Path, str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    finished: tuple[Path, str, Path],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     model, text, complete = finished
     ran: list[Row] = []
@@ -185,6 +188,7 @@ def test_what_was_stopped_continues_to_the_same_bytes(
     monkeypatch.setattr(Passes, "run", stopped)
     assert run(model, text, workdir, *SWEEP) == STOPPED
     monkeypatch.setattr(Passes, "run", counted)
+    assert "up to the last pass" in capsys.readouterr().err
     kept = sorted((workdir / "checkpoints").glob("*.npz"))
     assert len(kept) == 2 and not (workdir / "onset.json").exists()
     kept[0].write_bytes(kept[0].read_bytes()[:-99])  # as a power cut might leave it
