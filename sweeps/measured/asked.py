@@ -120,6 +120,11 @@ def _values(asked: Asked, model: Model) -> tuple[tuple[float, ...], float]:
     if not asked.num:
         return (knob.neutral,), knob.neutral
     axis = make_axis(asked.knob, asked.low, asked.high, asked.num, asked.zero, "--")
+    if len(set(axis.values)) < len(axis.values):
+        raise BadInput(
+            f"--num={asked.num}: must leave values that differ in four digits between "
+            f"--low={asked.low:g} and --high={asked.high:g}"
+        )
     for value in axis.values:
         if not knob.low <= value <= knob.high:
             raise BadInput(

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -71,6 +72,10 @@ CASES: dict[str, tuple[Sequence[str], str]] = {
         ["GPT2", "--num=2", "--low=1"],
         "--low=--high=1.0: leaves one value, which needs --num=1",
     ),
+    "values too close": (
+        ["GPT2", "--num=3", "--low=0.99999"],
+        "--num=3: must leave values that differ in four digits",
+    ),
     "no number": (["GPT2", "--num=two"], "--num=two: invalid literal"),
     "an unknown type": (["GPT2", "--dtype=int8"], "--dtype='int8': must be one of"),
     "no groups": (["GPT2", "--groups=0"], "--groups=0: must be at least 1"),
@@ -124,8 +129,6 @@ def test_a_package_is_missing(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    import sys
-
     monkeypatch.setitem(sys.modules, package, None)
     model = str(FIXTURES / "llama.gguf") if package == "gguf" else places["GPT2"]
     workdir = tmp_path / "work"
