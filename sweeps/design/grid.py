@@ -84,28 +84,38 @@ class Wave:
     earlier: int
 
 
-def make_axis(knob: str, low: float, high: float, num: int, zero: bool) -> Axis:
+def make_axis(
+    knob: str, low: float, high: float, num: int, zero: bool, block: str = "sweep."
+) -> Axis:
     """Makes log-spaced values of a knob, with 0 as an extra point.
+
+    Args:
+      knob: Name of the knob with its slot.
+      low: Smallest value above 0.
+      high: Largest value.
+      num: Number of values from low to high.
+      zero: Whether 0 is added.
+      block: What stands before the names of these settings, for messages.
 
     Raises:
       BadInput: the range is inverted, empty, not positive or not finite.
     """
     if num < (0 if zero else 1):
         raise BadInput(
-            f"sweep.num={num}: must be at least 1, or 0 with sweep.zero=True, which "
+            f"{block}num={num}: must be at least 1, or 0 with {block}zero=True, which "
             "leaves the value 0 alone"
         )
     for name, bound in (("low", low), ("high", high)):
         if not (np.isfinite(bound) and bound > 0):
             raise BadInput(
-                f"sweep.{name}={bound}: must be a finite number above 0 "
-                "(sweep.zero adds 0)"
+                f"{block}{name}={bound}: must be a finite number above 0 "
+                f"({block}zero adds 0)"
             )
     if high < low:
-        raise BadInput(f"sweep.low={low}: must not exceed sweep.high={high}")
+        raise BadInput(f"{block}low={low}: must not exceed {block}high={high}")
     if num > 1 and high == low:
         raise BadInput(
-            f"sweep.low=sweep.high={low}: leaves one value, which needs sweep.num=1"
+            f"{block}low={block}high={low}: leaves one value, which needs {block}num=1"
         )
     # Four digits give values that people can read, type again and find in a table.
     values = [float(f"{value:.4g}") for value in np.geomspace(low, high, num)]

@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh
+from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from routers.base import Array
@@ -75,7 +75,9 @@ class Passes:
         self._means: dict[bool, list[dict[str, Array]]] = {}
         self._predict = shared(predict, whole, own, own)
         self._measure_stream = jax.jit(jax.vmap(measure_stream))
-        self._embed = jax.jit(model.embed)
+        # Placed as a layer's output is: one compiled layer serves the first one too.
+        placed = NamedSharding(mesh, own)
+        self._embed = jax.jit(model.embed, out_shardings=placed)
         self._untrained = jax.jit(functools.partial(untrained, model))
 
     def run(self, row: Row, advance: Advance) -> dict[str, np.ndarray]:

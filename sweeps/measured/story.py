@@ -1,4 +1,4 @@
-"""A measurement from files to findings: open, cut, pass, arrange, write."""
+"""A measurement from an opened model to findings: claim, pass, arrange, write."""
 
 import contextlib
 import dataclasses
@@ -13,74 +13,34 @@ import numpy as np
 from ml_collections import ConfigDict
 from rich.console import Console
 
-from routers.pretrained import Model, open_model
-from sweeps.design.grid import make_axis
-from sweeps.design.parse import find_knob
-from sweeps.errors import BadInput
+from routers.pretrained import Model
 from sweeps.findings.results import Results
 from sweeps.findings.summary import summarize_sweep
 from sweeps.findings.table import make_table
 from sweeps.inference.criterion import make_criterion
+from sweeps.measured.asked import SLOT, Opened
 from sweeps.measured.findings import Measurement, make_results, window_grid
 from sweeps.measured.layers import layers_table
 from sweeps.measured.passes import Passes
 from sweeps.measured.rows import Row, make_rows
-from sweeps.measured.windows import Windows, read_windows
 from sweeps.report.terminal import attempt, make_progress, print_findings, say, warn
 from sweeps.runtime.interrupts import INTERRUPTS
 from sweeps.runtime.numerics import fixed_numerics
-from sweeps.runtime.placement import claim_cores
 from sweeps.runtime.stop_signal import StopSignal
 from sweeps.storage import files
 from sweeps.storage.manifest import fingerprint, write_manifest
 from sweeps.storage.workdir import claim, continues, hold, read_summary
 from train.published import FROZEN_AT, freezes
 
-SLOT = "token"
 WINDOW = "window"
 """What the values of a knob have in common, in place of seeds."""
 
 
-@dataclasses.dataclass(frozen=True)
-class Asked:
-    """What is measured, as given on the command line.
-
-    Attributes:
-      model: Folder or file of the published model.
-      texts: Names of the texts.
-      length: Tokens of a window.
-      windows: Number of windows.
-      knob: Knob that is swept at evaluation, with its slot.
-      low: Smallest positive value of the knob; 0 for the neutral value alone.
-      high: Largest value.
-      num: Number of values from low to high.
-      zero: Whether the value 0 is measured too.
-      dtype: ``float32`` or ``bfloat16``.
-      groups: Number of groups of channels that a router without heads reports.
-      reader: Reader of one's own, ``module:function``, or "".
-      seed: Root of everything random.
-    """
-
-    model: str
-    texts: tuple[str, ...]
-    length: int
-    windows: int
-    knob: str
-    low: float
-    high: float
-    num: int
-    zero: bool
-    dtype: str
-    groups: int
-    reader: str
-    seed: int
-
-
-def measure(asked: Asked, workdir: Path, console: Console) -> dict[str, Any]:
+def measure(opened: Opened, workdir: Path, console: Console) -> dict[str, Any]:
     """Measures one published model, or what is left of it.
 
     Args:
-      asked: What is measured.
+      opened: What is measured.
       workdir: Directory that is claimed for this measurement; a complete one is only
         shown again.
       console: Where progress and findings are printed.
@@ -89,23 +49,22 @@ def measure(asked: Asked, workdir: Path, console: Console) -> dict[str, Any]:
       The content of ``onset.json``.
 
     Raises:
-      BadInput: something cannot be used; nothing was overwritten.
+      BadInput: the directory cannot be used; nothing was overwritten.
       Stopped: the measurement was interrupted; all complete passes are on disk.
       OSError: something could not be written.
     """
-    claim_cores()
+    asked, model, windows, values, neutral = opened
     numerics = fixed_numerics(functools.partial(warn, console))
     with numerics, contextlib.ExitStack() as held:
-        model = _open(asked)
-        values, neutral = _values(asked, model)
-        windows = read_windows(model, asked.texts, asked.length, asked.windows)
         config = ConfigDict(
             dataclasses.asdict(asked)
             | {"router": {"name": model.family}, "wandb": {}, "content": _digest(model)}
         )
         mark = fingerprint(config, windows.tokens)
         held.enter_context(hold(workdir))
-        if claim(workdir, config, mark):
+        # A launch that died before it drew the figures has left its passes behind.
+        drawn = not (workdir / files.JOURNAL).exists()
+        if claim(workdir, config, mark) and drawn:
             say(console, f"{workdir} already holds this measurement, complete:")
             summary = read_summary(workdir)
             print_findings(console, summary)
@@ -115,7 +74,7 @@ def measure(asked: Asked, workdir: Path, console: Console) -> dict[str, Any]:
         name = asked.knob.removeprefix(f"{SLOT}.")
         rows, absent = make_rows(model, fixed, name, values, neutral)
         started = time.monotonic()
-        found = _run(asked, workdir, console, model, windows, rows, mark)
+        found = _run(opened, workdir, console, rows, mark)
         seconds = time.monotonic() - started
         kind = model.geometry(asked.length).kind
         measurement = Measurement(
@@ -137,29 +96,6 @@ def measure(asked: Asked, workdir: Path, console: Console) -> dict[str, Any]:
     return summary
 
 
-def _open(asked: Asked) -> Model:
-    try:
-        return open_model(asked.model, asked.dtype, asked.groups, asked.reader or None)
-    except (ValueError, OSError, ImportError) as error:
-        raise BadInput(str(error)) from None
-
-
-def _values(asked: Asked, model: Model) -> tuple[tuple[float, ...], float]:
-    """The values of the knob, and its neutral value."""
-    declared = {f"{SLOT}.{name}": knob for name, knob in model.router.knobs.items()}
-    knob = find_knob(f"--knob={asked.knob}", asked.knob, declared)
-    if not asked.num:
-        return (knob.neutral,), knob.neutral
-    axis = make_axis(asked.knob, asked.low, asked.high, asked.num, asked.zero)
-    for value in axis.values:
-        if not knob.low <= value <= knob.high:
-            raise BadInput(
-                f"--knob={asked.knob}: the value {value:g} must be between "
-                f"{knob.low:g} and {knob.high:g} ({knob.meaning})"
-            )
-    return axis.values, knob.neutral
-
-
 def _digest(model: Model) -> str:
     """What tells the model's files from others: their names and content."""
     path = Path(model.source.path)
@@ -169,19 +105,18 @@ def _digest(model: Model) -> str:
             digest.update(file.name.encode())
             with file.open("rb") as opened:
                 digest.update(hashlib.file_digest(opened, "sha256").digest())
-    return digest.hexdigest()
+    return digest.hexdigest()[:16]
 
 
 def _run(
-    asked: Asked,
+    opened: Opened,
     workdir: Path,
     console: Console,
-    model: Model,
-    windows: Windows,
     rows: Sequence[Row],
     mark: str,
 ) -> dict[str, dict[str, np.ndarray]]:
     """What every pass found; passes that a launch before this one did are read."""
+    asked, model, windows = opened.asked, opened.model, opened.windows
     journal = workdir / files.JOURNAL
     journal.mkdir(exist_ok=True)
     different = {row.name: row for row in reversed(rows)}
@@ -210,7 +145,7 @@ def _run(
                 kept = passes.run(row, advance)
                 with files.replacing(path) as file:
                     np.savez(file, mark=mark, **kept)  # type: ignore[arg-type]
-                INTERRUPTS.saved = continues(workdir)
+                INTERRUPTS.saved = continues(workdir, "pass")
             else:
                 progress.advance(bar, model.sizes.layers)
             found[name] = kept

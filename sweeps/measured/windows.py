@@ -33,23 +33,25 @@ def read_windows(
     Args:
       model: The opened model, whose tokenizer is used.
       texts: Names of texts: files, or ``pydoc_data.topics``.
-      length: T, tokens of a window, with those that the tokenizer puts around a text.
-      windows: W, number of windows over all texts, evenly spread over each of them.
+      length: T, tokens of a window, with those that the tokenizer puts around a text;
+        at least `SHORTEST`.
+      windows: W, number of windows over all texts, evenly spread over each of them; a
+        multiple of the number of texts.
 
     Raises:
-      BadInput: a text is too short or cannot be read, or a number is out of range.
+      BadInput: a text is too short or cannot be read, there is no tokenizer, or windows
+        are longer than the model allows.
     """
-    if length < SHORTEST:
-        raise BadInput(f"--length={length}: must be at least {SHORTEST}")
-    if windows < 1 or windows % len(texts):
+    most = model.sizes.positions
+    if most is not None and length > most:
         raise BadInput(
-            f"--windows={windows}: must be a positive multiple of the number of "
-            f"texts, {len(texts)}"
+            f"--length={length}: must be at most {most}, the positions that "
+            f"{model.source.path} has"
         )
     try:
         tokenizer = model.tokenizer()
         each = [
-            _cut(name, read_text(name), tokenizer, length, windows // len(texts))
+            _cut(name, _read(name), tokenizer, length, windows // len(texts))
             for name in texts
         ]
         tokens = np.stack(each, axis=1).reshape(windows, length)
@@ -59,6 +61,13 @@ def read_windows(
     except (ValueError, OSError, ImportError) as error:
         raise BadInput(str(error)) from None
     return Windows(tokens.astype(np.int32), len(texts))
+
+
+def _read(name: str) -> str:
+    try:
+        return read_text(name)
+    except ValueError as error:  # which names the text as a sweep's config does
+        raise BadInput(f"--{str(error).removeprefix('task.')}") from None
 
 
 def _cut(

@@ -165,9 +165,9 @@ def _check_results(workdir: Path, manifest: dict[str, Any]) -> None:
             )
 
 
-def continues(workdir: Path) -> str:
-    """What is said where a sweep ends before it is complete."""
+def continues(workdir: Path, part: str = "chunk") -> str:
+    """What is said where a sweep, or what is done in other parts, ends too early."""
     return (
-        f"{workdir} holds everything up to the last chunk, and the same command "
+        f"{workdir} holds everything up to the last {part}, and the same command "
         "continues from there"
     )
