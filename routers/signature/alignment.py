@@ -17,6 +17,8 @@ float32."""
 
 RANK_ONE = 1e-3
 """Largest share of the power that may be orthogonal to its leading direction."""
+TURNED = 1e-4
+"""Largest angle, in radians, by which the matrix may turn an eigenvector: rounding."""
 
 
 def dominant_direction(matrix: Array) -> Array:
@@ -39,13 +41,17 @@ def dominant_direction(matrix: Array) -> Array:
         # A nilpotent matrix leaves only rounding errors, which must not be amplified.
         return _unit(jnp.where(jnp.abs(product) > 1e-30, product, 0.0))
 
-    power = _unit(matrix.astype(jnp.float32))
-    power = jax.lax.fori_loop(0, SQUARINGS, square, power)
+    matrix = _unit(matrix.astype(jnp.float32))
+    power = jax.lax.fori_loop(0, SQUARINGS, square, matrix)
     column = jnp.argmax(jnp.sum(power**2, axis=0))
     vector = power[:, column]
     vector = vector / jnp.linalg.norm(vector)
     beside = power - jnp.outer(vector, vector @ power)
     single = jnp.linalg.norm(beside) < RANK_ONE * jnp.linalg.norm(power)
+    # With nearly parallel eigenvectors the power of a complex pair is nearly rank one.
+    image = jnp.dot(matrix, vector, precision=jax.lax.Precision.HIGHEST)
+    turned = jnp.linalg.norm(image - (vector @ image) * vector)
+    single &= turned < TURNED * jnp.linalg.norm(image)
     return jnp.where(single, vector, jnp.nan)
 
 
