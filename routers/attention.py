@@ -45,6 +45,7 @@ from routers.base import (
     split_heads,
 )
 from routers.reframing import norm_aware
+from routers.rotary import rotate
 from routers.softmax import masked_softmax
 from routers.validation import head_width, require_at_least, require_choice
 
@@ -91,36 +92,6 @@ def distance_slopes(kind: str, heads: int) -> np.ndarray:
     slopes = [2 ** (-8 * h / power) for h in range(1, power + 1)]
     slopes += [2 ** (-4 * h / power) for h in range(1, 2 * (heads - power), 2)]
     return np.asarray(slopes, np.float32)
-
-
-def rotary_frequencies(channels: int, base: float = 10000.0) -> np.ndarray:
-    """Angles per step of ``channels / 2`` pairs, float32: ``base^(-2i / channels)``."""
-    exponent = -np.arange(0, channels, 2, dtype=np.float32) / np.float32(channels)
-    return np.float32(base) ** exponent
-
-
-def rotate(x: Array, positions: Array, frequencies: np.ndarray | None = None) -> Array:
-    """RoPE: rotates ``x [B, S, H, K]`` by its positions ``[S]``, float32.
-
-    Args:
-      x: Queries or keys. Channel i is paired with the one half of the rotated channels
-        further on.
-      positions: Positions, float32 ``[S]``.
-      frequencies: Angles per step ``[R / 2]`` of the first R channels; the others are
-        left as they are. None rotates all of them with `rotary_frequencies`.
-    """
-    if frequencies is None:
-        frequencies = rotary_frequencies(x.shape[-1])
-    half = len(frequencies)
-    angle = positions[None, :, None, None] * jnp.asarray(frequencies)
-    first, second, rest = jnp.split(x, [half, 2 * half], axis=-1)
-    turned = [
-        first * jnp.cos(angle) - second * jnp.sin(angle),
-        second * jnp.cos(angle) + first * jnp.sin(angle),
-    ]
-    if rest.shape[-1]:
-        turned.append(rest.astype(turned[0].dtype))
-    return jnp.concatenate(turned, axis=-1)
 
 
 def normalize_keys(key: Array, strength: Array) -> Array:

@@ -35,7 +35,6 @@ from routers.attention import (
     by_output_matrix,
     normalize_keys,
     output_value_product,
-    rotate,
 )
 from routers.base import (
     Array,
@@ -48,6 +47,7 @@ from routers.base import (
     per_batch,
     per_head,
 )
+from routers.rotary import rotate
 from routers.softmax import masked_softmax
 from routers.validation import head_width, require_at_least
 
@@ -61,7 +61,7 @@ class GroupedAttentionConfig:
       key_heads: Number of key and value heads G, which must divide H; 0 stands for H.
       head_width: Width K of one head; 0 stands for ``D / H``.
       frequencies: Angles per step of the rotated pairs of channels, see
-        `routers.attention.rotate`; empty for no rotation.
+        `routers.rotary.rotate`; empty for no rotation.
       norm_epsilon: Epsilon of the RMS norm of queries and keys; 0 stands for no norm.
       bias: Whether queries, keys, values and the output have a bias.
       init_scale: Standard deviation of every initial weight matrix.

@@ -30,7 +30,6 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
-from routers.attention import rotate
 from routers.base import Array, Geometry, Knob, Knobs, Router, Routing, split_heads
 from routers.decay import require_whole_sequences
 from routers.recurrence import (
@@ -41,6 +40,7 @@ from routers.recurrence import (
     read_state,
     signed_routing,
 )
+from routers.rotary import rotate
 from routers.validation import head_width, require_at_least, require_positive
 
 EPSILON = 1e-5

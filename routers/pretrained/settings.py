@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from routers.attention import rotary_frequencies
+from routers.rotary import rotary_frequencies
 
 ROTATIONS = ("default", "linear", "llama3")
 """Supported ways to space the frequencies of a rotation."""

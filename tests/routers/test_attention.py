@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from routers import Attention, AttentionConfig, causal_geometry, neutral_knobs
-from routers.attention import distance_slopes, rotate
+from routers.attention import distance_slopes
 from routers.reframing import norm_aware
+from routers.rotary import rotate
 from routers.softmax import masked_softmax
 
 WIDTH, LENGTH, BATCH = 12, 9, 2

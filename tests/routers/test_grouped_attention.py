@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from routers.attention import Attention, AttentionConfig, rotary_frequencies, rotate
+from routers.attention import Attention, AttentionConfig
 from routers.base import causal_geometry, neutral_knobs
 from routers.contract import QUICK, examine
 from routers.grouped_attention import (
@@ -15,6 +15,7 @@ from routers.grouped_attention import (
     GroupedAttentionConfig,
     sequence_geometry,
 )
+from routers.rotary import rotary_frequencies, rotate
 
 WIDTH, HEADS, LENGTH = 12, 3, 7
 
