@@ -34,6 +34,7 @@ from routers.attention import (
     attention_logits,
     by_output_matrix,
     normalize_keys,
+    norms_written,
     output_value_product,
 )
 from routers.base import (
@@ -180,7 +181,7 @@ class GroupedAttention(Router):
     def route(
         self, features: AttentionFeatures, geometry: Geometry, knobs: Knobs
     ) -> Routing:
-        """The routing matrix, its null mass, and the norms of keys and values."""
+        """The routing matrix, its null mass, and norms of keys, values and writes."""
         weights = self._weights(features, geometry, knobs)
         key = normalize_keys(features.key, knobs["key_normalization"])
         return Routing(
@@ -188,6 +189,7 @@ class GroupedAttention(Router):
             null_mass=1.0 - jnp.sum(weights, axis=-1),
             key_norms=head_norms(key),
             value_norms=head_norms(features.value),
+            written_norms=norms_written(features.value, self.out),
         )
 
     def combine(
