@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from orbax.checkpoint import v1 as ocp
 
 from routers.base import Array
@@ -59,6 +60,27 @@ def load(path: Path, like: Any) -> Any:
         shardings.
     """
     return ocp.load(path.absolute(), jax.tree.map(_abstract, like))
+
+
+def load_part(path: Path, keys: tuple[str, ...]) -> Any:
+    """Reads one part of a checkpoint as NumPy arrays, in the shapes it was saved in.
+
+    Args:
+      path: Folder of the checkpoint.
+      keys: Names that lead to the part, as in ``("states", "params")``.
+    """
+    part: Any = ocp.metadata(path.absolute()).metadata
+    for key in keys:
+        part = part[key]
+    like = jax.tree.map(lambda leaf: np.empty(leaf.shape, leaf.dtype), part)
+    for key in reversed(keys):
+        like = {key: like}
+    partly = ocp.options.PyTreeOptions.Loading(partial_load=True)
+    with ocp.Context(pytree_options=ocp.options.PyTreeOptions(loading=partly)):
+        found: Any = ocp.load(path.absolute(), like)
+    for key in keys:
+        found = found[key]
+    return found
 
 
 def _abstract(leaf: Any) -> jax.ShapeDtypeStruct:
