@@ -27,7 +27,7 @@ from ml_collections import ConfigDict
 from routers.base import Array, Geometry
 from sweeps.design.experiment import Experiment, build_experiment
 from sweeps.design.grid import Grid
-from sweeps.engine.inputs import held_out, make_members, take_rows
+from sweeps.engine.inputs import held_out, make_members, take_row
 from sweeps.errors import BadInput
 from sweeps.inference.onset import Onset
 from sweeps.report.parts import format_onset
@@ -137,6 +137,10 @@ class SavedSweep:
         Raises:
           BadInput: there is no such member; the message says which there are.
         """
+        if not value and len(self.grid.axis.values) > 1:
+            raise BadInput(
+                f"{self.grid.axis.knob}: needs a value, one of {self._values}"
+            )
         chosen = self._members(value, seed, data_seed)
         rows = np.flatnonzero(chosen)
         if len(rows) != 1:
@@ -165,13 +169,16 @@ class SavedSweep:
                 raise BadInput(f"{name}: the swept knob is {grid.axis.knob}")
             near = np.isclose(grid.axis.values, wanted, rtol=NEAR, atol=0)
             if not near.any():
-                shown = ", ".join(f"{one:g}" for one in grid.axis.values)
-                raise BadInput(f"{name}={wanted}: must be one of {shown}")
+                raise BadInput(f"{name}={wanted}: must be one of {self._values}")
             gaps = np.abs(np.asarray(grid.axis.values) - wanted)
             chosen &= grid.value == int(np.argmin(gaps))
         if seed is not None:
             chosen &= (grid.init_seed == seed) & (grid.data_seed == data_seed)
         return chosen
+
+    @property
+    def _values(self) -> str:
+        return ", ".join(f"{one:g}" for one in self.grid.axis.values)
 
     def _select(self, rows: np.ndarray) -> list["Member"]:
         experiment = self.experiment
@@ -182,8 +189,8 @@ class SavedSweep:
                 model=experiment.spec.model,
                 slot=experiment.spec.slot,
                 geometry=experiment.task.geometry(),
-                knobs=take_rows(plain, place),
-                params=take_rows(self.params, row),
+                knobs=take_row(plain, place),
+                params=take_row(self.params, row),
                 seeds=(int(self.grid.init_seed[row]), int(self.grid.data_seed[row])),
             )
             for place, row in enumerate(rows)
@@ -242,6 +249,6 @@ def _forward(
 ) -> tuple[Array, Array]:
     """Logits, and the weights of every use of the slot's routers."""
     outputs: Any = model.apply({"params": params}, inputs, geometry, knobs)
-    logits, slots = outputs
+    logits, slots, _ = outputs
     _, traces = slots[slot]
     return logits, jnp.stack([trace.routing.weights for trace in traces])

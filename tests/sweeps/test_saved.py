@@ -66,6 +66,8 @@ def test_what_is_not_there_is_named(run: SavedSweep, tmp_path: Path) -> None:
         run.member(brake=77)
     with pytest.raises(BadInput, match="gain: the swept knob is token.brake"):
         run.member(gain=1)
+    with pytest.raises(BadInput, match="token.brake: needs a value, one of 0, "):
+        run.member(seed=1)
     with pytest.raises(BadInput, match="seed=9"):
         run.member(seed=9, brake=0)
     manifest = run.manifest | {"complete": False, "files": {}}
