@@ -3,7 +3,8 @@
     onset sweep --config=configs/gla.py --workdir=runs/gla
     onset sweep --config=configs/gla.py:full --workdir=runs/gla_full
 
-Wall time on 2 CPU cores: about 8 minutes, more while other work runs.
+Wall time on 2 CPU cores: not taken on an idle machine; at its start the sweep expects 5
+minutes.
 
 Result (8 seeds, no output gate): hubs form at weak and at published brakes, and less
 often without any or at strong ones: 3/8 at brake 0 (hub mass .28), 8/8 from .01 to .1

@@ -9,7 +9,8 @@
 neighbours each, which are all that a node reads. ``dense`` and ``full`` run GAT on 200
 nodes with about 60 neighbours, read over two hops.
 
-Wall time on 2 CPU cores: about 3 minutes (``v1`` and ``v2``) and 100 s (``dense``).
+Wall time on 2 CPU cores: 5 minutes (``v1``) and 3 minutes (``v2``), while other work
+ran; 100 s (``dense``).
 
 Result on the sparse graph (GAT, 8 seeds): no hub forms while training works. Up to
 brake .95 the largest excess of a node is 2.3, against 5.5 to 6.1 for the untrained

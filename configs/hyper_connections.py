@@ -2,7 +2,7 @@
 
     onset sweep --config=configs/hyper_connections.py --workdir=runs/streams
 
-Wall time on 2 CPU cores: 64 s.
+Wall time on 2 CPU cores: 84 s, while other work ran.
 
 Result (8 seeds): no hub forms at any brake, as it must be: 0/8 everywhere. The largest
 excess of a stream is 1.00, as in the nulls; after twice the steps it is 1.01 at brake

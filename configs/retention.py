@@ -3,7 +3,7 @@
     onset sweep --config=configs/retention.py --workdir=runs/retention
     onset sweep --config=configs/retention.py:full --workdir=runs/retention_full
 
-Wall time on 2 CPU cores: about 4 minutes.
+Wall time on 2 CPU cores: 105 s with four seeds; not taken with eight.
 
 Result (8 seeds, no output gate, no rotation): the hub mass is .33 at brake 0 (nulls
 .17). 6/8, 5/8 and 5/8 seeds collapse at brakes 0, .1 and .32, at the published decay

@@ -3,7 +3,7 @@
     onset sweep --config=configs/rwkv6.py --workdir=runs/rwkv6
     onset sweep --config=configs/rwkv6.py:full --workdir=runs/rwkv6_full
 
-Wall time on 2 CPU cores: about 3 minutes, more while other work runs.
+Wall time on 2 CPU cores: 5 minutes, while other work ran.
 
 Result (8 seeds): no seed collapses at any brake. From brake 0 to .1 the hub mass is
 .23, above its nulls (.16) and below the threshold of .3, and it falls to .18 at 10: the

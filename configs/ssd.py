@@ -3,7 +3,7 @@
     onset sweep --config=configs/ssd.py --workdir=runs/ssd
     onset sweep --config=configs/ssd.py:full --workdir=runs/ssd_full
 
-Wall time on 2 CPU cores: about 2 minutes.
+Wall time on 2 CPU cores: 2 minutes, while other work ran.
 
 Result (8 seeds): no part of the signature has an onset. The hub mass is .17 to .22 and
 the brake hardly moves it. Untrained networks already have .28 to .30 in some sequences,

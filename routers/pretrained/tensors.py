@@ -209,6 +209,7 @@ def _names(path: Path) -> dict[str, Entry]:
         raise FileNotFoundError(f"{path}: is missing")
     try:
         with safetensors.safe_open(path, framework="numpy") as file:
+            # An open file is no mapping: only `keys` lists its names.
             slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
             return {
                 name: Entry(tuple(one.get_shape()), one.get_dtype())

@@ -68,6 +68,7 @@ class Passes:
                 )
             )
 
+        # The specs of a tree are a tree of specs.
         made = Change(whole, own)  # type: ignore[arg-type]
         self._layer = shared(pass_layer, whole, own, whole, whole, made, whole, whole)
         self._average = shared(average_layer, whole, own, whole)

@@ -143,8 +143,9 @@ def _run(
                     progress.advance(bar)
 
                 kept = passes.run(row, advance)
+                arrays: dict[str, Any] = {"mark": mark, **kept}
                 with files.replacing(path) as file:
-                    np.savez(file, mark=mark, **kept)  # type: ignore[arg-type]
+                    np.savez(file, **arrays)
                 INTERRUPTS.saved = continues(workdir, "pass")
             else:
                 progress.advance(bar, model.sizes.layers)

@@ -22,11 +22,11 @@ def run(depth: Callable[..., Router] | None) -> tuple[np.ndarray, Any, Any]:
     """Stream ``[L + 1, 1, T, D]``, outputs of modules, and parameters."""
     sizes = BackboneConfig(7, LENGTH, WIDTH, LAYERS, 1, embedding_scale=1.0)
     model = Backbone(sizes, functools.partial(Attention), depth)
-    slots = {"token": Attention} | ({"depth": depth} if depth else {})
+    slots: dict[str, Any] = {"token": Attention} | ({"depth": depth} if depth else {})
     knobs = {
         f"{slot}.{name}": value
         for slot, router in slots.items()
-        for name, value in neutral_knobs(router).items()  # type: ignore[arg-type]
+        for name, value in neutral_knobs(router).items()
     }
     inputs, geometry = jnp.arange(LENGTH)[None], causal_geometry(LENGTH)
 
