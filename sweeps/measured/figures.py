@@ -1,7 +1,6 @@
 """The figure of a measured model: the signature layer by layer, against its nulls."""
 
 from pathlib import Path
-from typing import Any
 
 import matplotlib
 
@@ -14,8 +13,8 @@ from matplotlib.axes import Axes
 from routers.signature import COLLAPSE, HUB_KEY, VALUE_DRAIN
 from routers.signature.nulls import REAL, UNTRAINED
 from sweeps.findings.results import Results
-from sweeps.measured.layers import most_measured
 from sweeps.report.figures import STYLE
+from sweeps.storage.files import replacing
 
 NULLS = {
     UNTRAINED: ("untrained", "tab:gray"),
@@ -36,18 +35,21 @@ PANELS = {
 """Measures that are drawn over the layers, where they exist."""
 
 
-def draw_layers(path: Path, summary: dict[str, Any], results: Results) -> None:
+def draw_layers(path: Path, name: str, results: Results, value: float) -> None:
     """Draws every measure over the layers, and hub mass by layer and head.
 
-    Lines are medians over windows and heads, bands their quartiles. The model is shown
-    at the neutral value of the knob, where the nulls are complete, or else at the first
-    of its values.
+    Lines are medians over windows and heads, bands their quartiles.
+
+    Args:
+      path: File that is written, PNG.
+      name: Name of the model.
+      results: What was measured, with the full signature.
+      value: Value of the swept knob at which the layers are shown.
     """
     diagnosis = results.diagnosis
     assert diagnosis is not None
     grid = results.experiment.grid
-    index = most_measured(results)
-    chosen = grid.value == index
+    chosen = grid.value == grid.axis.values.index(value)
     known = diagnosis.measures
     shown = {name: label for name, label in PANELS.items() if name in known}
     hubs = diagnosis.measures["concentration/hub_mass"][chosen, 0, 0]  # [W, L, H]
@@ -61,7 +63,7 @@ def draw_layers(path: Path, summary: dict[str, Any], results: Results) -> None:
             np.nanmean(hubs, 0).T, aspect="auto", origin="lower", vmin=0, vmax=1
         )
         flat[0].set(xlabel="layer", ylabel="head")
-        figure.colorbar(image, ax=flat[0], label="hub mass, mean over windows")
+        figure.colorbar(image, ax=flat[0], label="hub mass,\nmean over windows")
         for axes, (name, label) in zip(flat[1:], shown.items(), strict=False):
             for place, null in enumerate(diagnosis.nulls):
                 values = known[name][chosen, place, 0]
@@ -73,9 +75,9 @@ def draw_layers(path: Path, summary: dict[str, Any], results: Results) -> None:
             axes.set_visible(False)
         handles, labels = flat[1].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=3)
-        value = grid.axis.values[index]
-        figure.suptitle(f"{summary['router']} at {summary['knob']} = {value:g}")
-        figure.savefig(path)
+        figure.suptitle(f"{name} at {grid.axis.knob} = {value:g}")
+        with replacing(path) as file:
+            figure.savefig(file, format="png")
         plt.close(figure)
 
 

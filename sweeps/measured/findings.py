@@ -20,6 +20,8 @@ from sweeps.inference.snapshot import ACCURACY, LOSS, Snapshot, summarize
 from sweeps.measured.rows import Row
 
 NOT_TAKEN = "not taken"
+PUBLISHED = 1
+"""Step at which the published network stands; the untrained one stands at 0."""
 Found = Mapping[str, Mapping[str, np.ndarray]]
 """Measures ``[W, L, H]`` of every pass by its `Row.name`."""
 
@@ -41,7 +43,7 @@ class Measurement:
     kind: str
     criterion: Criterion
     fixed: dict[str, float]
-    steps: int = 1
+    steps: int = PUBLISHED
     diagnosed: int = 1
 
 

@@ -1,23 +1,18 @@
 """The signature of a measured model layer by layer, as a table for the terminal."""
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from routers.signature import COLLAPSE, HUB_KEY, VALUE_DRAIN
 from routers.signature.concentration import SINK_THRESHOLD
 from routers.signature.nulls import REAL, UNTRAINED
-from sweeps.findings.results import Results
+from sweeps.measured.findings import PUBLISHED
 
 HUB_MASS = "concentration/hub_mass"
 ENTROPY, MASSIVE = "stream/matrix_entropy", "stream/massive_activation"
-
-
-def most_measured(results: Results) -> int:
-    """Index of the value of the knob at which the most nulls were taken."""
-    assert results.diagnosis is not None
-    taken = np.isfinite(results.diagnosis.measures[HUB_MASS]).any((2, 3, 4)).sum(1)
-    return int(results.experiment.grid.value[int(taken.argmax())])
 
 
 COLUMNS = {
@@ -32,15 +27,28 @@ COLUMNS = {
 """Measure of each column, and what of it is shown over windows and heads."""
 
 
-def layers_table(results: Results) -> Table:
-    """One row for each layer, and a last one for the untrained network."""
-    diagnosis, grid = results.diagnosis, results.experiment.grid
-    assert diagnosis is not None
-    index = most_measured(results)
-    chosen = grid.value == index
-    known = {h: what for h, what in COLUMNS.items() if what[0] in diagnosis.measures}
-    table = Table(
-        title=f"Layer by layer at {grid.axis.knob} = {grid.axis.values[index]:g}",
+def layers_table(table: pa.Table, knob: str, value: float) -> Table:
+    """One row for each layer, and a last one for the untrained network.
+
+    Args:
+      table: Content of ``metrics.parquet``.
+      knob: The swept knob.
+      value: Its value at which the layers are shown.
+    """
+    measures = sorted({name for name, _ in COLUMNS.values()})
+    wanted = (
+        pc.field("metric").isin(measures)
+        & (pc.field("layer") >= 0)
+        & (pc.field("step") == PUBLISHED)
+        & pc.field("null").isin([REAL, UNTRAINED])
+        & (pc.field(knob) == pa.scalar(value, pa.float32()))
+    )
+    chosen = table.filter(wanted)
+    metric, null = (np.asarray(chosen[name].to_pylist()) for name in ("metric", "null"))
+    layer, values = (chosen[name].to_numpy() for name in ("layer", "value"))
+    known = {head: what for head, what in COLUMNS.items() if what[0] in metric}
+    shown = Table(
+        title=f"Layer by layer at {knob} = {value:g}",
         caption="Medians over windows and heads; untrained: over its layers as well. "
         f"sinks: share of heads and windows with hub mass above {SINK_THRESHOLD:g}. "
         "hub key, value: norms of the hub's key and value divided by the medians of "
@@ -52,21 +60,18 @@ def layers_table(results: Results) -> Table:
         pad_edge=False,
     )
     for head in ("layer", *known):
-        table.add_column(head, justify="right", no_wrap=True)
+        shown.add_column(head, justify="right", no_wrap=True)
 
-    def row(label: str, null: str, layers: slice) -> None:
-        place = diagnosis.nulls.index(null)
+    def row(label: str, here: np.ndarray) -> None:
         cells = [
-            _cell(diagnosis.measures[name][chosen, place, 0, layers], how)
-            for name, how in known.values()
+            _cell(values[here & (metric == name)], how) for name, how in known.values()
         ]
-        table.add_row(label, *cells)
+        shown.add_row(label, *cells)
 
-    layers = diagnosis.measures[HUB_MASS].shape[3]
-    for layer in range(layers):
-        row(str(layer), REAL, slice(layer, layer + 1))
-    row("untrained", UNTRAINED, slice(layers))
-    return table
+    for index in np.unique(layer[metric == HUB_MASS]):
+        row(str(index), (null == REAL) & (layer == index))
+    row("untrained", null == UNTRAINED)
+    return shown
 
 
 def _cell(values: np.ndarray, how: str) -> str:

@@ -12,7 +12,7 @@ from jax.sharding import PartitionSpec as P
 
 from routers.base import Array
 from routers.pretrained import Model, Params
-from routers.signature.nulls import REAL
+from routers.signature.nulls import REAL, UNTRAINED
 from routers.signature.rank_ratio import row_orders
 from sweeps.measured.rows import PERMUTED_TOKENS, RANDOM_TOKENS, TEXT, UNIFORM, Row
 from sweeps.measured.windows import Windows
@@ -86,8 +86,9 @@ class Passes:
 
         Returns:
           Every measure, ``[W, L, H]``; those of the stream, ``[W, L + 1, 1]``, end with
-          the last one, which no layer reads. For the model as it is, also
-          ``loss/held_out`` and ``accuracy/held_out``, ``[W]``, if it has logits.
+          the last one, which no layer reads. For the model as it is and for the
+          untrained one, also ``loss/held_out`` and ``accuracy/held_out``, ``[W]``, if
+          there are logits.
         """
         model, tokens = self.model, self._row_tokens(row.tokens)
         knobs = {name: jnp.float32(value) for name, value in row.knobs}
@@ -116,8 +117,11 @@ class Passes:
             name: np.stack([one[name] for one in (*found, last) if name in one], axis=1)
             for name in found[0]
         }
-        if row.null == REAL and model.predicts:
-            predicted = self._predict(model.read_head(), stream, tokens)
+        if row.null in (REAL, UNTRAINED) and model.predicts:
+            head = model.read_head()
+            if row.untrained:
+                head = redraw(head, self._layer_key(model.sizes.layers))
+            predicted = self._predict(head, stream, tokens)
             by_layer |= {name: np.asarray(predicted[name]) for name in PREDICTED}
         return by_layer
 

@@ -10,10 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 from ml_collections import ConfigDict
 from rich.console import Console
 
 from routers.pretrained import Model
+from sweeps.design.grid import Grid
 from sweeps.findings.results import Results
 from sweeps.findings.summary import summarize_sweep
 from sweeps.findings.table import make_table
@@ -34,6 +37,8 @@ from train.published import FROZEN_AT, freezes
 
 WINDOW = "window"
 """What the values of a knob have in common, in place of seeds."""
+SWEPT = ("onset", "parts", "map_layers")
+"""Figures of a sweep that say something where nothing is trained."""
 
 
 def measure(opened: Opened, workdir: Path, console: Console) -> dict[str, Any]:
@@ -60,14 +65,19 @@ def measure(opened: Opened, workdir: Path, console: Console) -> dict[str, Any]:
             dataclasses.asdict(asked)
             | {"router": {"name": model.family}, "wandb": {}, "content": _digest(model)}
         )
-        mark = fingerprint(config, windows.tokens)
+        # A model and texts are what is in them, wherever they are.
+        own = config.copy_and_resolve_references()
+        own.model, own.texts = "", ()
+        mark = fingerprint(own, windows.tokens)
+        at = neutral if neutral in values else values[0]
         held.enter_context(hold(workdir))
         # A launch that died before it drew the figures has left its passes behind.
         drawn = not (workdir / files.JOURNAL).exists()
         if claim(workdir, config, mark) and drawn:
             say(console, f"{workdir} already holds this measurement, complete:")
             summary = read_summary(workdir)
-            print_findings(console, summary)
+            table = pq.read_table(workdir / files.METRICS)
+            _tell(console, table, summary, at)
             return summary
         write_manifest(workdir, config, mark, complete=False)
         fixed = {name: knob.neutral for name, knob in model.router.knobs.items()}
@@ -87,13 +97,24 @@ def measure(opened: Opened, workdir: Path, console: Console) -> dict[str, Any]:
         summary = summarize_sweep(results, model.family, WINDOW)
         if any(freezes(model, dict(row.knobs)) for row in rows):
             summary["frozen_at"] = FROZEN_AT
-        _write(workdir, config, mark, results, summary, seconds)
-        draw = functools.partial(_draw, workdir, summary, results)
-        attempt(console, "drawing the figures", draw)
+        table = make_table(results)
+        _write(workdir, config, mark, table, results.experiment.grid, summary, seconds)
+        attempt(
+            console,
+            "drawing the figures",
+            lambda: _draw(console, workdir, summary, results, at),
+        )
         files.remove(workdir / files.JOURNAL)
-        console.print(layers_table(results))
-    print_findings(console, summary)
+    _tell(console, table, summary, at)
     return summary
+
+
+def _tell(
+    console: Console, table: pa.Table, summary: dict[str, Any], at: float
+) -> None:
+    """Prints the layers at one value of the knob, and the findings over its values."""
+    console.print(layers_table(table, summary["knob"], at))
+    print_findings(console, summary)
 
 
 def _digest(model: Model) -> str:
@@ -125,8 +146,8 @@ def _run(
     say(
         console,
         f"{asked.model}: {model.family}, {model.sizes.layers} layers, "
-        f"{model.sizes.heads} heads; {asked.windows} windows of {asked.length} tokens, "
-        f"{len(different)} passes; results go to {workdir}",
+        f"{model.sizes.heads} heads; windows: {asked.windows} of {asked.length} "
+        f"tokens; passes: {len(different)}; results go to {workdir}",
     )
     if any(freezes(model, dict(row.knobs)) for row in rows):
         say(console, f"{asked.knob} replaces what depends on the input by {FROZEN_AT}")
@@ -168,25 +189,36 @@ def _write(
     workdir: Path,
     config: ConfigDict,
     mark: str,
-    results: Results,
+    table: pa.Table,
+    grid: Grid,
     summary: dict[str, Any],
     seconds: float,
 ) -> None:
-    files.write_parquet(workdir / files.METRICS, make_table(results))
+    files.write_parquet(workdir / files.METRICS, table)
     files.write_json(workdir / files.SUMMARY, summary)
-    members = results.experiment.grid.plain()
     write_manifest(
         workdir,
         config,
         mark,
         complete=True,
-        members=members,
+        members=grid.plain(),
         seconds={"all": seconds},
     )
 
 
-def _draw(workdir: Path, summary: dict[str, Any], results: Results) -> None:
-    from sweeps.measured.figures import draw_layers  # Matplotlib is slow to import
+def _draw(
+    console: Console,
+    workdir: Path,
+    summary: dict[str, Any],
+    results: Results,
+    at: float,
+) -> None:
+    # Matplotlib is slow to import.
+    from sweeps.measured.figures import draw_layers
+    from sweeps.report.figures import draw_figures
 
     (folder := workdir / files.FIGURES).mkdir(exist_ok=True)
-    draw_layers(folder / "layers.png", summary, results)
+    if len(summary["curve"]) > 1:
+        tell = functools.partial(warn, console)
+        draw_figures(folder, summary, results, [], tell, SWEPT)
+    draw_layers(folder / "layers.png", summary["router"], results, at)

@@ -2,7 +2,7 @@
 
 import textwrap
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.text import Text
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from routers.signature import RANK_RATIO, STRATIFIED
@@ -31,7 +32,7 @@ from sweeps.report.knob_axis import (
 )
 from sweeps.report.maps import map_layers, map_routing, map_steps, onset_steps
 from sweeps.report.parts import PART_NAMES, parts_coincide
-from sweeps.report.sentences import title
+from sweeps.report.sentences import in_units, title
 from sweeps.storage.files import replacing
 
 NULL_STYLE: Any = {
@@ -59,8 +60,9 @@ def draw_figures(
     results: Results,
     examples: list[tuple[str, np.ndarray]],
     warn: Callable[[str], None] = warnings.warn,
+    only: Collection[str] = (),
 ) -> list[Path]:
-    """Draws and writes all figures, in a style that no setting of the user changes.
+    """Draws and writes the figures, in a style that no setting of the user changes.
 
     Args:
       folder: Existing folder to write to.
@@ -68,6 +70,7 @@ def draw_figures(
       results: Results of the sweep, for what every member shows.
       examples: Title and routing matrix ``[T, S]`` for each side of the onset.
       warn: Called with one line about every figure that cannot be drawn.
+      only: Names of the figures that are drawn; all of them, if there are none.
 
     Returns:
       Paths of the files that were written, in reading order.
@@ -86,10 +89,10 @@ def draw_figures(
     with plt.rc_context():
         plt.rcdefaults()
         plt.rcParams.update(STYLE)
-        for name, draw in drawings.items():
+        for name in only or drawings:
             path = folder / f"{name}.png"
             try:
-                _write(path, draw)
+                _write(path, drawings[name], summary["unit"])
             # Fonts, files and libraries below Matplotlib raise anything.
             except Exception as error:
                 said = (str(error).strip().splitlines() or [type(error).__name__])[0]
@@ -99,11 +102,14 @@ def draw_figures(
     return paths
 
 
-def _write(path: Path, draw: Callable[[], Any]) -> None:
-    """Draws a figure and writes it atomically."""
+def _write(path: Path, draw: Callable[[], Any], unit: str) -> None:
+    """Draws a figure, which speaks of its units, and writes it atomically."""
     try:
+        figure = draw()
+        for text in figure.findobj(Text):
+            text.set_text(in_units(text.get_text(), unit))
         with replacing(path) as file:
-            draw().savefig(file, format="png", bbox_inches="tight")
+            figure.savefig(file, format="png", bbox_inches="tight")
     finally:
         plt.close("all")
 
@@ -288,3 +294,5 @@ def _loss(axes: Axes, curve: list[dict[str, Any]], scale: KnobScale) -> None:
     axes.vlines(x, low, high, color=FREE, lw=1, alpha=0.55)
     axes.plot(x, median, "o", ms=3.5, color=FREE)
     axes.set_ylabel("held-out loss\n(nats, quartiles)")
+    if np.isnan(median).all():
+        axes.text(0.5, 0.5, "not defined", transform=axes.transAxes, ha="center")

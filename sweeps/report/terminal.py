@@ -2,6 +2,7 @@
 
 import io
 import math
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -13,6 +14,7 @@ from rich.progress import (
     Progress,
     ProgressColumn,
     Task,
+    TaskID,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
@@ -25,6 +27,10 @@ from sweeps.report.sentences import describe, in_units
 
 NARROWEST = 40
 """Width in characters below which a table is no longer divided."""
+TELL_EVERY = 60.0
+"""Seconds between lines of progress where the output is no terminal."""
+NONE = "–"
+"""What stands for a number that does not exist."""
 
 
 def say(console: Console, text: str) -> None:
@@ -69,12 +75,38 @@ class MemberStepsColumn(ProgressColumn):
         """Renders the rate, once there is one."""
         if not task.completed or not task.elapsed:
             return Text("")
-        return Text(f"{task.completed / task.elapsed:,.0f}/s")
+        rate = task.completed / task.elapsed
+        return Text(f"{rate:,.0f}/s" if rate >= 100 else f"{rate:.3g}/s")
+
+
+class SteadyProgress(Progress):
+    """A progress bar that is a line a minute where the output is no terminal."""
+
+    def __init__(self, *columns: ProgressColumn, console: Console) -> None:
+        """As rich's, on a console."""
+        super().__init__(*columns, console=console)
+        self._told = time.monotonic()
+
+    def update(self, task_id: TaskID, **changes: Any) -> None:
+        """As rich's; prints the line when it is due."""
+        super().update(task_id, **changes)
+        self._tell()
+
+    def advance(self, task_id: TaskID, advance: float = 1) -> None:
+        """As rich's; prints the line when it is due."""
+        super().advance(task_id, advance)
+        self._tell()
+
+    def _tell(self) -> None:
+        now = time.monotonic()
+        if not self.console.is_terminal and now - self._told >= TELL_EVERY:
+            self._told = now
+            self.console.print(self.get_renderable())
 
 
 def make_progress(console: Console) -> Progress:
     """A progress bar over member-steps with their rate, time elapsed and time left."""
-    return Progress(
+    return SteadyProgress(
         TextColumn("{task.description}"),
         BarColumn(bar_width=20),
         MemberStepsColumn(),
@@ -85,49 +117,50 @@ def make_progress(console: Console) -> Progress:
     )
 
 
-def closing_table(summary: dict[str, Any], columns: range | None = None) -> Table:
+def closing_tables(summary: dict[str, Any], width: int) -> list[Table]:
     """One row per value: collapse, nulls, the other parts, loss and onset step.
+
+    Columns without any number are left out.
 
     Args:
       summary: Content of ``onset.json``.
-      columns: The columns beside the value that are shown; by default, all of them.
+      width: Characters of a line; what does not fit beside the value goes to further
+        tables.
     """
-    shown = [0, *(columns or range(1, len(_headings(summary))))]
+    headings, rows = _headings(summary), _rows(summary)
+    told = _told(rows)
+    measure = Console(width=1000, file=io.StringIO()).measure
+    tables: list[Table] = []
+    while told:
+        fitting = len(told)
+        while fitting > 1:
+            table = _closing_table(summary, headings, rows, told[:fitting])
+            if measure(table).maximum <= width:
+                break
+            fitting -= 1
+        tables.append(_closing_table(summary, headings, rows, told[:fitting]))
+        told = told[fitting:]
+    return tables
+
+
+def _closing_table(
+    summary: dict[str, Any],
+    headings: tuple[str, ...],
+    rows: list[list[str]],
+    columns: list[int],
+) -> Table:
+    """The value and some columns beside it."""
     table = Table(
         title=f"{summary['router']}: collapse against {summary['knob']}",
-        caption=in_units(_caption(summary["criterion"]), summary["unit"]),
-        caption_justify="left",
         box=SIMPLE_HEAD,
         padding=(0, 1, 0, 0),
         pad_edge=False,
     )
-    headings = _headings(summary)
-    for column in shown:
+    for column in (0, *columns):
         table.add_column(headings[column], justify="right", no_wrap=True)
-    for point in summary["curve"]:
-        cells = _cells(point)
-        table.add_row(*(cells[column] for column in shown))
+    for cells in rows:
+        table.add_row(cells[0], *(cells[column] for column in columns))
     return table
-
-
-def closing_tables(summary: dict[str, Any], width: int) -> list[Table]:
-    """The closing table, divided into several that fit a narrow terminal."""
-    tables: list[Table] = []
-    measure = Console(width=1000, file=io.StringIO()).measure
-    first, end = 1, len(_headings(summary))
-    while first < end:
-        last = end
-        while last > first + 1:
-            table = closing_table(summary, range(first, last))
-            table.caption = None
-            if measure(table).maximum <= width:
-                break
-            last -= 1
-        tables.append(closing_table(summary, range(first, last)))
-        first = last
-    for table in tables[:-1]:
-        table.caption = None
-    return tables
 
 
 def _headings(summary: dict[str, Any]) -> tuple[str, ...]:
@@ -148,23 +181,45 @@ def _measure(criterion: dict[str, Any]) -> str:
     return str(criterion["metric"].split("/")[-1].replace("_", " "))
 
 
-def _caption(criterion: dict[str, Any]) -> str:
+def _caption(summary: dict[str, Any]) -> str:
     """What the columns are, in the order of the columns."""
-    return (
+    criterion = summary["criterion"]
+    notes = {
+        2: "95 % CI: exact interval of the collapsed fraction, in percent.",
+        4: f"max null: largest {criterion['quantile']:g} quantile of "
+        f"{_measure(criterion)} among the criterion nulls.",
+        5: "rank ratio: effective rank of what was mixed, relative to row-permuted "
+        "routing.",
+        6: "hub key, value: norms of the hub's key and value divided by the medians of "
+        "all sources.",
+        7: "loss: held-out loss.",
+        8: "onset step: first measured step with collapse.",
+    }
+    first = (
         "Seeds that diverged are excluded (marked by !); from the fourth column on, "
-        "numbers are medians over seeds. 95 % CI: exact interval of the collapsed "
-        f"fraction, in percent. max null: largest {criterion['quantile']:g} quantile "
-        f"of {_measure(criterion)} among the criterion nulls. rank ratio: effective "
-        "rank of what was mixed, relative to row-permuted routing. hub key, value: "
-        "norms of the hub's key and value divided by the medians of all sources. loss: "
-        "held-out loss. onset step: first measured step with collapse."
+        "numbers are medians over seeds."
     )
+    known = [notes[column] for column in _told(_rows(summary)) if column in notes]
+    return in_units(" ".join([first, *known]), summary["unit"])
+
+
+def _told(rows: list[list[str]]) -> list[int]:
+    """The columns beside the value that hold a number."""
+    return [c for c in range(1, len(rows[0])) if any(row[c] != NONE for row in rows)]
+
+
+def _rows(summary: dict[str, Any]) -> list[list[str]]:
+    rows = [_cells(point) for point in summary["curve"]]
+    # A published network has no course: its only steps are untrained and published.
+    trained_here = summary["unit"] == "seed"
+    return rows if trained_here else [[*row[:-1], NONE] for row in rows]
 
 
 def _cells(point: dict[str, Any]) -> list[str]:
     alive = point["members"] - point["diverged"]
     hub = point["concentration"]
     nulls = [null["high"] for null in point["nulls"].values()]
+    norms = [_factor(point.get(f"hub_{one}_log_ratio")) for one in ("key", "value")]
     fraction = point["fraction"]
     return [
         f"{point['value']:.8g}",  # with the digits it was given
@@ -173,9 +228,7 @@ def _cells(point: dict[str, Any]) -> list[str]:
         f"{_show(hub['median'])} ({_show(hub['low'])}–{_show(hub['high'])})",
         _show(max(nulls) if nulls else None),
         _show(point.get("rank_ratio", {}).get("median")),
-        ", ".join(
-            _factor(point.get(f"hub_{one}_log_ratio")) for one in ("key", "value")
-        ),
+        NONE if norms == [NONE] * 2 else ", ".join(norms),
         _show(point["loss"]["median"], 3),
         _show(point["parts"]["concentration"]["onset_step"]["median"], 0),
     ]
@@ -190,7 +243,7 @@ def _factor(part: dict[str, Any] | None) -> str:
 def _show(value: float | None, digits: int = 2) -> str:
     """A number without the zero before its decimal point, or a dash."""
     if value is None:
-        return "–"
+        return NONE
     text = f"{value:.{digits}f}"
     return text[1:] if text.startswith("0.") else text
 
@@ -216,5 +269,6 @@ def print_findings(console: Console, summary: dict[str, Any]) -> None:
     width = max(console.width, NARROWEST)
     for table in closing_tables(summary, width):
         console.print(table, width=width)
+    say(console, _caption(summary))
     for sentence in describe(summary):
         console.print(f"• {sentence}", highlight=False, markup=False)
