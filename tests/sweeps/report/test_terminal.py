@@ -40,7 +40,6 @@ def test_a_terminal_has_its_bar_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     ("seconds", "told"), [(0.001, "2,000/s"), (10, "0.2/s"), (600, "0.00333/s")]
 )
 def test_rates_of_slow_work_have_decimals(seconds: float, told: str) -> None:
-    task = Task(
-        TaskID(0), "", total=4, completed=2, _get_time=lambda: seconds, start_time=0.0
-    )
+    task = Task(TaskID(0), "", total=4, completed=2, _get_time=lambda: seconds)
+    task.start_time = 0.0
     assert str(terminal.MemberStepsColumn().render(task)) == told
