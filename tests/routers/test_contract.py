@@ -92,7 +92,7 @@ def test_an_error_is_told_once_with_its_line() -> None:
 
 
 def test_details_that_repeat_are_told_once() -> None:
-    findings = examine(BranchesOnBrake(width=8), checks=QUICK)
+    findings = examine(BranchesOnBrake(width=8))
     details = [f.detail for f in findings if f.detail]
     told = [d for d in details if not d.startswith("the same as in ")]
     assert len(told) == len(set(told))
