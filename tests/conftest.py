@@ -56,6 +56,19 @@ def forget_compiled() -> Iterator[None]:
             ctypes.CDLL(None).malloc_trim(0)  # glibc keeps freed memory otherwise
 
 
+@pytest.fixture(scope="module")
+def undrawn() -> Iterator[None]:
+    """Leaves the figures out of a file's sweeps: half the time of a compiled one.
+
+    For tests whose claims do not depend on them; `test_pipeline` shows that a sweep
+    draws them all. A figure that fails is a warning, so a test that reads no figure
+    and no warning proves the same without them.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sweeps.report.figures.draw_figures", lambda *_: [])
+        yield
+
+
 @pytest.fixture(scope="session")
 def tiny() -> dict[str, Any]:
     """Overrides that make a sweep of a few seconds."""

@@ -12,6 +12,7 @@ from sweeps.main import main
 from tests import ROOT
 
 OUTSIDE = ROOT / "tests/outside"
+pytestmark = pytest.mark.usefixtures("undrawn")
 PAGE = (ROOT / "docs/add_a_router.md").read_text()
 
 

@@ -87,6 +87,7 @@ def test_the_launch_of_the_readme_is_printed(
     assert "--workdir=/shared/a --distributed" in capsys.readouterr().out
 
 
+@pytest.mark.usefixtures("undrawn")
 @pytest.mark.parametrize("command", SWEEPS)
 def test_sweeps_of_the_readme_run(
     command: str,

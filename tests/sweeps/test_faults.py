@@ -30,18 +30,21 @@ from sweeps.storage.shape import SCHEMA
 from sweeps.storage.workdir import read_summary
 from tests import ROOT
 
+SMALL = {"sweep.num": 1, "sweep.seeds": 1}
+
 
 def configure(tiny: dict[str, Any], **more: Any) -> ConfigDict:
     config = attention.get_config()
-    small = {"sweep.num": 1, "sweep.seeds": 1}
-    config.update_from_flattened_dict(tiny | small | more)
+    config.update_from_flattened_dict(tiny | SMALL | more)
     return config
 
 
-def run(config: ConfigDict, workdir: Path) -> str:
-    """Runs a sweep; returns what it printed, on one line."""
+def run(config: ConfigDict, workdir: Path, draw: Any = lambda *_: []) -> str:
+    """Runs a sweep, whose figures `draw` draws; returns its output on one line."""
     console = Console(file=io.StringIO(), width=300)
-    sweep(config, workdir, console)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(figures, "draw_figures", draw)
+        sweep(config, workdir, console)
     return " ".join(console.file.getvalue().split())
 
 
@@ -68,18 +71,16 @@ def test_the_record_comes_before_the_decoration(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Figures, tracker, diagnosis and the journal's removal all fail."""
-    monkeypatch.setattr(figures, "draw_figures", fails)
     monkeypatch.setattr(wandb_runs, "_open", fails)
     monkeypatch.setattr(Journal, "clear", fails)
     monkeypatch.setattr(pipeline, "diagnose", fails)
     config = configure(tiny, **{"eval.diagnosed": 1, "wandb.mode": "offline"})
-    told = run(config, tmp_path / "sweep")
+    told = run(config, tmp_path / "sweep", draw=fails)
     for what in ("the diagnosis", "figures", "Weights & Biases", "journal"):
         assert what in told
     assert "and more" not in told
     assert read_manifest(tmp_path / "sweep")["complete"]
-    metrics = "metrics.parquet"
-    assert (tmp_path / "sweep" / metrics).stat().st_size > 0
+    assert (tmp_path / "sweep/metrics.parquet").stat().st_size > 0
     assert read_summary(tmp_path / "sweep")["curve"]
 
 
@@ -89,8 +90,8 @@ def test_figures_do_not_depend_on_the_users_settings(
     import matplotlib
 
     with matplotlib.rc_context({"text.usetex": True, "font.family": "no such"}):
-        told = run(configure(tiny), tmp_path / "sweep")
-    assert "drawing the figures" not in told
+        told = run(configure(tiny), tmp_path / "sweep", figures.draw_figures)
+    assert "drawn" not in told
     assert (tmp_path / "sweep/figures/onset.png").exists()
 
 
@@ -259,7 +260,7 @@ def test_lost_output_is_noted_and_not_raised() -> None:
 
 
 def command(tiny: dict[str, Any], workdir: Path) -> list[str]:
-    flags = [f"--config.{key}={value}" for key, value in tiny.items()]
+    flags = [f"--config.{key}={value}" for key, value in (tiny | SMALL).items()]
     config = f"--config={ROOT}/configs/attention.py"
     return ["sweeps.main", "sweep", config, f"--workdir={workdir}", *flags]
 

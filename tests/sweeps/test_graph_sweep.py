@@ -34,6 +34,7 @@ def values(config: Any, workdir: Path) -> dict[tuple, float]:
     return dict(zip(rows, columns["value"], strict=True))
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_edges_find_what_the_matrix_finds(
     tiny: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -197,9 +197,13 @@ def test_a_second_launch_shows_and_a_changed_one_is_refused(
 
 
 def test_the_same_sweep_gives_the_same_bits(
-    done: tuple, tiny: dict[str, Any], tmp_path: Path
+    done: tuple,
+    tiny: dict[str, Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     workdir, _, _ = done
+    monkeypatch.setattr("sweeps.report.figures.draw_figures", lambda *_: [])
     # Compiled anew: that the compiler does the same again is part of it.
     jax.config.update("jax_enable_compilation_cache", False)
     compilation_cache.reset_cache()

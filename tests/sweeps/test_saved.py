@@ -16,6 +16,8 @@ from sweeps.errors import BadInput
 from sweeps.pipeline import sweep
 from sweeps.saved import SavedSweep
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 
 @pytest.fixture(scope="module")
 def run(tiny: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> SavedSweep:

@@ -21,6 +21,7 @@ from sweeps.runtime.placement import Placement
 from sweeps.storage.workdir import read_manifest
 
 LAYOUT = {"devices": 2, "width": 2, "data": 1}
+pytestmark = pytest.mark.usefixtures("undrawn")
 
 
 def configure(overrides: dict[str, Any], **more: Any) -> ConfigDict:

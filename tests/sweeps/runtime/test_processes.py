@@ -19,16 +19,21 @@ from sweeps.runtime.processes import TIMEOUT_SECONDS
 from sweeps.runtime.stop_signal import STOPPED
 from tests import QUICK_COMPILATION, ROOT
 
-LONG = {"train.steps": 3000, "eval.points": 100}
-SHORT_CHUNKS = {"train.steps": 150, "eval.points": 50}  # compiled for `tiny` already
+# In chunks of three steps, which are compiled for `tiny` already.
+LONG = {"train.steps": 300, "eval.points": 100}
+STOPPED_EARLY = {"train.steps": 60, "eval.points": 20}
+
+pytestmark = pytest.mark.usefixtures("undrawn")
 
 ONE_CORE = """
-import os, sys
+import os, sys, types
 if hasattr(os, "sched_setaffinity"):
     cores = sorted(os.sched_getaffinity(0))
     os.sched_setaffinity(0, {cores[int(sys.argv.pop(1)) % len(cores)]})
 from sweeps.main import entry
 from sweeps.runtime import processes
+# As in `undrawn`, and without Matplotlib, which is slow to import.
+sys.modules["sweeps.report.figures"] = types.SimpleNamespace(draw_figures=lambda *_: [])
 processes.TIMEOUT_SECONDS = 15  # a third of what users get
 entry()
 """
@@ -118,7 +123,7 @@ def test_two_processes_agree_with_one(tiny: dict[str, Any], tmp_path: Path) -> N
 def test_asked_to_stop_both_save_and_one_process_goes_on(
     tiny: dict[str, Any], tmp_path: Path
 ) -> None:
-    settings = tiny | SHORT_CHUNKS
+    settings = tiny | STOPPED_EARLY
     with Pair(tmp_path / "sweep", settings) as pair:
         pair.until_saved(2)
         pair.processes[1].send_signal(signal.SIGTERM)
@@ -142,18 +147,19 @@ def test_the_others_end_within_a_minute_of_a_death(
     assert told[code] in pair.text
 
 
-@pytest.mark.parametrize(
-    ("more", "named"),
-    [
-        (["--distributed"], "--coordinator=HOST:PORT"),
-        (["--processes=2"], "only together with --distributed"),
-    ],
-)
-def test_what_is_missing_is_named(
-    more: list[str], named: str, tiny: dict[str, Any], tmp_path: Path
+def test_processes_without_distributed_are_refused(
+    tiny: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    workdir = tmp_path / "sweep"
+    assert main(["sweep", "--processes=2", *flags(workdir, tiny)]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "only together with --distributed" in line
+    assert not workdir.exists()
+
+
+def test_what_is_missing_is_named(tiny: dict[str, Any], tmp_path: Path) -> None:
     # In a process of its own: this one has used JAX.
-    command = [sys.executable, "-m", "sweeps.main", "sweep", *more]
+    command = [sys.executable, "-m", "sweeps.main", "sweep", "--distributed"]
     done = subprocess.run(
         [*command, *flags(tmp_path / "sweep", tiny)],
         env=environment(),
@@ -162,5 +168,5 @@ def test_what_is_missing_is_named(
         check=False,
     )
     assert done.returncode == 2, done.stderr
-    assert named in done.stderr.splitlines()[-1]
+    assert "--coordinator=HOST:PORT" in done.stderr.splitlines()[-1]
     assert not (tmp_path / "sweep").exists()

@@ -28,6 +28,7 @@ from sweeps.runtime.stop_signal import Stopped, StopSignal
 from sweeps.storage.journal import Journal
 from tests.sweeps.storage.damage import flip
 
+pytestmark = pytest.mark.usefixtures("undrawn")
 RECORD = ("metrics.parquet", "onset.json")
 REFINED = {
     "sweep.num": 4,
@@ -66,6 +67,18 @@ class StopAfter:
             signal.raise_signal(self.number)
 
 
+def once(compile_sweep: Callable[..., CompiledSweep]) -> Callable[..., CompiledSweep]:
+    """Compiles for the first launch alone; the others get the same programs."""
+    compiled: list[CompiledSweep] = []
+
+    def wrapped(*arguments: Any) -> CompiledSweep:
+        if not compiled:
+            compiled.append(compile_sweep(*arguments))
+        return compiled[0]
+
+    return wrapped
+
+
 @pytest.fixture(scope="module")
 def whole(tiny: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
     workdir = tmp_path_factory.mktemp("whole") / "sweep"
@@ -80,7 +93,7 @@ def test_stopped_at_every_measurement_it_goes_on_to_the_same_bits(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    workdir = tmp_path / "sweep"
+    workdir, compile_once = tmp_path / "sweep", once(compile_sweep)
     for count in range(1, 5):
         stop = StopAfter(count, (signal.SIGTERM, signal.SIGINT)[count % 2])
         original = pipeline.StopSignal.check
@@ -95,6 +108,7 @@ def test_stopped_at_every_measurement_it_goes_on_to_the_same_bits(
 
         with monkeypatch.context() as patch:
             patch.setattr(pipeline.StopSignal, "check", check)
+            patch.setattr(pipeline, "compile_sweep", compile_once)
             with pytest.raises(Stopped):
                 sweep(configure(tiny), workdir, quiet())
         assert not (workdir / "onset.json").exists()

@@ -225,6 +225,7 @@ def test_building_says_nothing(
     assert capfd.readouterr() == ("", "")
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_its_config_runs(tiny: dict[str, Any], tmp_path: Path) -> None:
     assert len(read_bytes(STANDARD)) > 100_000
     values = tiny | {"task.data_dir": str(tmp_path / "data")}
