@@ -6,7 +6,8 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 
-from sweeps.report.figures import FREE, STYLE
+from sweeps.report.figures import STYLE
+from sweeps.report.knob_axis import FREE
 
 
 def draw_scaling(

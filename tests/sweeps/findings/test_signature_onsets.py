@@ -243,4 +243,11 @@ def test_every_kind_of_sweep_is_told_and_drawn(
     assert sum("parts of the signature" in s for s in sentences) == 1
     paths = draw_figures(tmp_path, summary, results, [("one", np.eye(4))])
     assert {"parts", "map_steps", "map_layers"} <= {path.stem for path in paths}
-    assert all(path.read_bytes()[:4] == b"\x89PNG" for path in paths)
+    for path in paths:
+        assert path.read_bytes()[:4] == b"\x89PNG"
+        drawn = path.with_suffix(".pdf").read_bytes()
+        assert drawn[:4] == b"%PDF"
+        assert b"/FontFile2" in drawn or b"/Font" not in drawn  # embedded outlines
+        caption = path.with_suffix(".txt").read_text()
+        assert f"up to {units} seeds each, {len(lost)} diverged" in caption
+        assert "exceeds 0.3 and also, by 0.02, the 0.99 quantile" in caption
