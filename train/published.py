@@ -22,6 +22,7 @@ from routers.signature.concentration import hub
 from routers.signature.diagnostic import CHANGES, change, undefined
 from routers.signature.full import stream_signature
 from routers.signature.rank_ratio import mixed_of, rank_ratio, why_unmixed
+from routers.signature.reduction import HUB
 from routers.ssd import SSD
 from routers.state_space import KNOBS, factor_means, frozen_at
 from train.backbone import cross_entropy
@@ -78,9 +79,9 @@ def pass_layer(
       ranked: Whether to measure the rank ratio; it is NaN otherwise.
 
     Returns:
-      The stream after the layer, and every measure of `signature` and of the stream
-      that the layer reads, ``[W, H]``, or ``[W, 1]`` where there are no heads. The rank
-      ratio is absent where the router does not define it.
+      The stream after the layer. And ``[W, H]``, or ``[W, 1]`` where there are no
+      heads: every measure of `signature` and of the stream that the layer reads, and
+      the index of the hub. The rank ratio is absent where the router has none.
     """
     own = {"params": params["router"]}
     apply: Any = partial(model.router.apply, own)
@@ -103,6 +104,7 @@ def pass_layer(
             norms.feature_norm(stream), (*hubs.shape, len(stream))
         )
         apart = {"stream/hub_feature_norm": norms.hub_against_rest(lengths, hubs)}
+        apart[HUB] = hubs.astype(jnp.float32)
         return after, signature(routing, geometry) | measure_stream(stream) | apart
 
     def ratio(features: Any, routing: Routing) -> Array:

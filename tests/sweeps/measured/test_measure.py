@@ -26,10 +26,15 @@ BRAKES = (0.0, 0.1, 1.0)
 STEPS = np.tril(np.arange(12)[:, None] - np.arange(12))  # from a source to a query
 
 
-def hub_mass(weights: np.ndarray) -> np.ndarray:
+def masses(weights: np.ndarray) -> np.ndarray:
     """Of causal weights ``[..., T, T]``, over the queries that can see a source."""
     seen = [weights[..., j:, j].astype(float).mean(-1) for j in range(6)]
-    return np.max(seen, axis=0)
+    return np.stack(seen, -1)
+
+
+def hub_mass(weights: np.ndarray) -> np.ndarray:
+    """The largest of `masses`."""
+    return masses(weights).max(-1)
 
 
 def losses(logits: np.ndarray, tokens: np.ndarray) -> np.ndarray:
@@ -87,12 +92,14 @@ def pick(table: list[dict[str, Any]], metric: str, **where: Any) -> list[float]:
 
 def test_it_finds_what_transformers_gives(table: list[dict[str, Any]]) -> None:
     known = expected("gpt2")
-    masses = hub_mass(known["attention"])
+    every = masses(known["attention"])
     at_zero = {"null": "", "step": 1, "token.brake": 0.0}
     for layer, head in np.ndindex(2, 3):
         place = {"layer": layer, "head": head} | at_zero
         found = pick(table, "concentration/hub_mass", **place)
-        np.testing.assert_allclose(found, masses[layer, :, head], rtol=1e-4)
+        wanted = every[layer, :, head]
+        np.testing.assert_allclose(found, wanted.max(-1), rtol=1e-4)
+        assert pick(table, "concentration/hub", **place) == wanted.argmax(-1).tolist()
     found = pick(table, "loss/held_out", **at_zero)
     np.testing.assert_allclose(
         found, losses(known["logits"], known["tokens"]), rtol=1e-4
