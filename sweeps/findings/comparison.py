@@ -71,11 +71,11 @@ def read_records(directories: Sequence[Path]) -> list[Record]:
             f"{len(directories)} work directories: a comparison needs at least two"
         )
     records = []
-    for directory, name in zip(directories, _names(directories), strict=True):
+    for directory, name in zip(directories, directory_names(directories), strict=True):
         manifest = read_manifest(directory)
         if not manifest["complete"]:
             raise BadInput(f"{directory}: the sweep is not complete")
-        settings = _flatten(manifest["config"])
+        settings = flat_settings(manifest["config"])
         records.append(Record(name, settings, read_summary(directory)))
     knobs = {record.summary["knob"] for record in records}
     if len(knobs) > 1:
@@ -83,7 +83,7 @@ def read_records(directories: Sequence[Path]) -> list[Record]:
     return records
 
 
-def _names(directories: Sequence[Path]) -> list[str]:
+def directory_names(directories: Sequence[Path]) -> list[str]:
     """The shortest ends of paths that differ; a directory given twice is numbered."""
     paths = [directory.resolve() for directory in directories]
     different = set(paths)
@@ -100,12 +100,13 @@ def _names(directories: Sequence[Path]) -> list[str]:
     return names
 
 
-def _flatten(config: dict[str, Any], path: str = "") -> dict[str, Any]:
+def flat_settings(config: dict[str, Any], path: str = "") -> dict[str, Any]:
+    """A config as a flat dict by dotted names, without the tracking settings."""
     flat: dict[str, Any] = {}
     for key, value in config.items():
         name = f"{path}{key}"
         inner = isinstance(value, dict)
-        flat |= _flatten(value, f"{name}.") if inner else {name: value}
+        flat |= flat_settings(value, f"{name}.") if inner else {name: value}
     return {key: v for key, v in flat.items() if not key.startswith("wandb.")}
 
 

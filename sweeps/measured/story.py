@@ -23,6 +23,7 @@ from sweeps.measured.findings import Measurement, make_results, window_grid
 from sweeps.measured.layers import layers_table
 from sweeps.measured.passes import Passes
 from sweeps.measured.rows import Row, make_rows
+from sweeps.page.document import write_own_report
 from sweeps.report.terminal import attempt, make_progress, print_findings, say, warn
 from sweeps.runtime.interrupts import INTERRUPTS
 from sweeps.runtime.numerics import fixed_numerics
@@ -90,6 +91,7 @@ def measure(opened: Opened, workdir: Path, console: Console) -> dict[str, Any]:
         _write(workdir, config, mark, results, summary, seconds)
         draw = functools.partial(_draw, workdir, summary, results)
         attempt(console, "drawing the figures", draw)
+        attempt(console, "writing the report", lambda: write_own_report(workdir))
         files.remove(workdir / files.JOURNAL)
         console.print(layers_table(results))
     print_findings(console, summary)
