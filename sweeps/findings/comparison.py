@@ -123,7 +123,6 @@ def differing(records: Sequence[Record]) -> list[str]:
 
 def caveats(records: Sequence[Record]) -> list[str]:
     """What differs between the sweeps besides what is studied, one sentence each."""
-    differ = set(differing(records))
     found = []
     alone = [record.name for record in records if not record.values.any()]
     if alone:
@@ -138,13 +137,17 @@ def caveats(records: Sequence[Record]) -> list[str]:
             f"The criteria differ ({_values(keys, criteria)}): *collapsed* does not "
             "mean the same in all sweeps, so their critical values are not comparable."
         )
-    if "train.steps" in differ:
-        steps = [record.settings.get("train.steps") for record in records]
+    steps = _known(records, "train.steps")
+    if len(set(steps)) > 1:
         found.append(
             f"The numbers of training steps differ ({_listed(steps)}): a difference "
             "between the critical values may be one of training time."
         )
-    seeds = sorted(differ & {"seed", "sweep.seeds", "sweep.data_seeds"})
+    seeds = [
+        name
+        for name in ("seed", "sweep.data_seeds", "sweep.seeds")
+        if len(set(_known(records, name))) > 1
+    ]
     if seeds:
         settings = [record.settings for record in records]
         found.append(
@@ -152,6 +155,12 @@ def caveats(records: Sequence[Record]) -> list[str]:
             "from the same networks and data, and fewer seeds give wider intervals."
         )
     return found
+
+
+def _known(records: Sequence[Record], name: str) -> list[Any]:
+    """Values of a setting where there is one; a measured model has no training."""
+    known = [record.settings.get(name) for record in records]
+    return [value for value in known if value is not None]
 
 
 def _values(keys: Sequence[str], blocks: Sequence[dict[str, Any]]) -> str:

@@ -25,6 +25,8 @@ from sweeps.page.reading import Entry
 from sweeps.report.knob_axis import KnobScale, number
 from sweeps.report.parts import PART_NAMES
 
+NORM_TICKS = [*(10.0 ** np.arange(-3, 4)), *(2 * 10.0 ** np.arange(-3, 4))]
+NORM_TICKS = sorted([*NORM_TICKS, *(5 * 10.0 ** np.arange(-3, 4))])
 NORMS = {
     "hub_key_log_ratio": (HUB_KEY, "key", "high"),
     "hub_value_log_ratio": (VALUE_DRAIN, "value", "low"),
@@ -154,8 +156,8 @@ def _measures(drawn: Drawn, scale: KnobScale, part: str) -> dict[str, tuple[str,
         traces,
         "norm of the hub / median",
         type="log",
-        dtick="D2",
-        exponentformat="none",
+        tickvals=NORM_TICKS,
+        ticktext=[f"{one:g}" for one in NORM_TICKS],
     )
     plot["layout"]["shapes"] = [line(STRATIFIED), line(1 / STRATIFIED)]
     title = "Stratification: the hub's key (filled) and value (open)"
@@ -209,7 +211,7 @@ def _seeds(
     for value in np.unique(values):
         same = values == value
         shift[same] = np.linspace(-0.22, 0.22, same.sum()) if same.sum() > 1 else 0
-    opacity = np.where(seeds[flag] > 0, 0.75, 0.25)[alive]
+    opacity = np.where(seeds[flag] > 0, 0.8, 0.35)[alive]
     marker = {
         "color": look.color,
         "symbol": look.marker + shape,

@@ -86,6 +86,7 @@ def render(entries: Sequence[Entry], command: Sequence[str]) -> str:
         articles=articles,
         groups=groups,
         several=len(entries) > 1,
+        routers=list(dict.fromkeys(entry.router for entry in entries)),
         cautions=tables.cautions(entries),
         heads=tables.ONSET_HEADS,
         onsets=tables.onset_rows(entries),
@@ -137,10 +138,10 @@ def _json(content: Any) -> str:
 
 
 def _title(entries: Sequence[Entry]) -> str:
-    if len(entries) == 1:
-        return f"{entries[0].router}: {entries[0].name}"
-    routers = list(dict.fromkeys(entry.router for entry in entries))
-    return f"{len(entries)} sweeps of {', '.join(routers)}"
+    if len(entries) > 1:
+        return f"Onset of routing collapse in {len(entries)} sweeps"
+    (entry,) = entries
+    return entry.name if entry.name == entry.router else f"{entry.name}: {entry.router}"
 
 
 def _knobs(entries: Sequence[Entry]) -> list[str]:
@@ -168,14 +169,15 @@ def _group(
     full = dict.fromkeys(entry.knob for entry in finished)
     name = next(iter(full)) if len(full) == 1 else knob
     axis = knob_axis(scale, name)
-    panels = []
+    columns: dict[str, list[tuple[str, str]]] = {}
     place = _knobs(entries).index(knob)
     for key, (title, plot) in curves(ours, drawn, scale).items():
         plots[f"group-{place}-{key}"] = plot | {"axis": axis}
-        panels.append((key, f"group-{place}-{key}", title))
+        part = key.split("_measure")[0]
+        columns.setdefault(part, []).append((f"group-{place}-{key}", title))
     return {
         "knob": name,
-        "panels": panels,
+        "columns": columns,
         "drawing": drawing(ours, drawn, scale, label(name)),
         "numbers": [i for i, entry in enumerate(ours) if entry.summary is not None],
     }

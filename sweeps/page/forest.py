@@ -5,6 +5,7 @@ from typing import Any
 from sweeps.colors import Look
 from sweeps.page.plots import INK, Plot, Trace, knob_plot, knob_trace, label
 from sweeps.page.reading import Entry
+from sweeps.page.tables import place_of
 from sweeps.report.knob_axis import KnobScale
 from sweeps.report.parts import PART_NAMES
 
@@ -53,10 +54,9 @@ def _critical(
     ends: tuple[float, float],
 ) -> list[Trace]:
     """One onset; an open end of its interval is an arrow at the end of the axis."""
-    said = {"all": "at every value", "none": "at no value", None: "no estimate"}
     onset = found["onset"] if found else None
     if onset is None or onset["estimate"] is None:
-        word = "not defined" if onset is None else said.get(onset["censored"], "")
+        word = "not defined" if onset is None else place_of(onset)
         return [
             knob_trace(
                 scale, [ends[0]], [row], i, "middle", mode="text", text=[word],

@@ -9,6 +9,7 @@ from sweeps.page.plots import (
     INK,
     NULL_LINES,
     Plot,
+    Trace,
     label,
     packed,
     rounded,
@@ -16,58 +17,96 @@ from sweeps.page.plots import (
 )
 from sweeps.page.reading import Entry
 from sweeps.report.parts import PART_NAMES
+from sweeps.storage.shape import SEED
 
 Titled = tuple[str, Plot]
 HEAT = "heat"
 """Scale of colours from none to all, which the page's script replaces."""
 BOTH = "RdBu"
 """Scale of colours for numbers on both sides of 0."""
-MOST_MARKED = 20
-"""Number of values above which only some are named on an axis."""
+MOST_ROWS, MOST_COLUMNS = 20, 9
+"""Number of cells above which only some are named on an axis."""
 
 
 def training(entry: Entry) -> dict[str, Titled]:
     """Survival of each part, and its share of the seeds over (value, step)."""
     assert entry.summary is not None
-    summary, found = entry.summary, {}
+    summary = entry.summary
+    if entry.unit != SEED:
+        return {}
+    survival, maps = {}, {}
     for part, name in PART_NAMES.items():
-        if part not in summary["curve"][0]["parts"]:
+        course = summary["curve"][0]["parts"].get(part)
+        if not course or len(course["training"]["step"]) < 2:
             continue
-        steps = summary["curve"][0]["parts"][part]["training"]["step"]
-        if len(steps) < 2:
-            continue
-        free = 1 - _shares(summary, part, "training", "ever")
-        traces = [
-            {
-                "type": "scatter",
-                "mode": "lines",
-                "x": steps,
-                "y": rounded(share),
-                "name": f"{point['value']:.4g}",
-                "line": {"color": color, "shape": "hv", "width": 1.6},
-                "showlegend": False,
-                "hovertemplate": f"{label(summary['knob'])} = {point['value']:.4g}, "
-                "step %{x}: %{y:.2f}<extra></extra>",
-            }
-            for point, share, color in zip(
-                summary["curve"], free, shades(len(free)), strict=True
-            )
-        ]
-        found[f"survival_{part}"] = (
-            f"{name.capitalize()}: {entry.unit}s free of it",
-            {
-                "data": traces,
-                "layout": {
-                    "xaxis": {"title": {"text": "training step"}},
-                    "yaxis": {"title": {"text": "share"}, "range": [-0.04, 1.04]},
-                },
-            },
+        name, steps = name.capitalize(), course["training"]["step"]
+        survival[f"survival_{part}"] = (
+            f"{name}: share of {entry.unit}s free of it",
+            _survival(summary, part, steps),
         )
         shares = _shares(summary, part, "training", "collapsed")
         plot = _map(summary, part, shares, [str(step) for step in steps])
         plot["layout"]["xaxis"]["title"] = {"text": "training step (measured)"}
-        found[f"steps_{part}"] = f"{name.capitalize()} at each step", plot
-    return found
+        maps[f"steps_{part}"] = f"{name} at each step", plot
+    return survival | maps
+
+
+def _survival(summary: dict[str, Any], part: str, steps: list[int]) -> Plot:
+    """The share of members that have not shown a part so far, by value."""
+    free = 1 - _shares(summary, part, "training", "ever")
+    traces: list[Trace] = [
+        {
+            "type": "scatter",
+            "mode": "lines",
+            "x": steps,
+            "y": rounded(share),
+            "line": {"color": color, "shape": "hv", "width": 1.6},
+            "showlegend": False,
+            "hovertemplate": f"{label(summary['knob'])} = {point['value']:.4g}, "
+            "step %{x}: %{y:.2f}<extra></extra>",
+        }
+        for point, share, color in zip(
+            summary["curve"], free, shades(len(free)), strict=True
+        )
+    ]
+    return {
+        "data": [*traces, _legend(summary, shades(len(free)))],
+        "layout": {
+            "xaxis": {"title": {"text": "training step"}, "range": [0, steps[-1]]},
+            "yaxis": {"range": [-0.04, 1.04]},
+        },
+    }
+
+
+def _legend(summary: dict[str, Any], colors: list[str]) -> Plot:
+    """A point out of sight, whose colour bar names the values."""
+    count = len(colors)
+    steps = [
+        [place, color]
+        for i, color in enumerate(colors)
+        for place in (i / count, (i + 1) / count)
+    ]
+    every = range(0, count, 1 + (count - 1) // MOST_ROWS)
+    return {
+        "type": "scatter",
+        "mode": "markers",
+        "x": [0],
+        "y": [-9],
+        "showlegend": False,
+        "hoverinfo": "skip",
+        "marker": {
+            "color": [0],
+            "cmin": -0.5,
+            "cmax": count - 0.5,
+            "colorscale": steps,
+            "showscale": True,
+            "colorbar": {
+                "thickness": 10,
+                "tickvals": list(every),
+                "ticktext": [f"{summary['curve'][i]['value']:.3g}" for i in every],
+            },
+        },
+    }
 
 
 def depth(entry: Entry) -> dict[str, Titled]:
@@ -130,23 +169,23 @@ def _map(
             }
         ],
         "layout": {
-            "xaxis": _named(columns),
+            "xaxis": _named(columns, MOST_COLUMNS),
             "yaxis": {"title": {"text": label(summary["knob"])}}
-            | _named([f"{value:.4g}" for value in values]),
+            | _named([f"{value:.4g}" for value in values], MOST_ROWS),
             "shapes": shapes,
         },
     }
 
 
-def _named(names: list[str]) -> dict[str, Any]:
+def _named(names: list[str], most: int) -> dict[str, Any]:
     """An axis of cells with names, of which some are shown where there are many."""
-    every = range(0, len(names), 1 + (len(names) - 1) // MOST_MARKED)
+    every = range(0, len(names), 1 + (len(names) - 1) // most)
     return {
         "tickvals": list(every),
         "ticktext": [names[i] for i in every],
         "showgrid": False,
         "zeroline": False,
-        "automargin": True,
+        "tickangle": 0,
     }
 
 
@@ -262,6 +301,7 @@ def _course(layers: Layers, metric: str) -> Plot:
         "data": traces,
         "layout": {
             "showlegend": True,
+            "height": 330,
             "xaxis": {"title": {"text": "layer"}},
             "yaxis": {"type": "log" if wide else "linear"},
         },

@@ -29,6 +29,8 @@ NULL_LINES = {
     "untrained": ("dashdot", "the untrained network"),
 }
 """Line and name of the nulls."""
+MOST_TICKS = 6
+"""Number of marks on an axis above which some are left out."""
 MOST_LABEL = 40
 """Number of characters above which a name is shortened in a plot."""
 
@@ -104,6 +106,8 @@ def knob_axis(scale: KnobScale, name: str) -> dict[str, Any]:
       name: Name of the knob.
     """
     ticks, has_zero = scale.ticks(), bool((scale.values == 0).any())
+    if len(ticks) > MOST_TICKS:  # the powers of 10 alone
+        ticks = [one for one in ticks if abs(one - round(one)) < 1e-9]
     places = scale(scale.values)
     shown = [scale.zero, *ticks] if has_zero else ticks
     return {

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from sweeps.findings.comparison import Record, caveats, differing, verdict
 from sweeps.page.reading import Entry
-from sweeps.report.parts import PART_NAMES, format_interval, format_onset
+from sweeps.report.parts import PART_NAMES, format_interval
 from sweeps.storage.shape import SEED
 
 
@@ -30,10 +30,9 @@ ONSET_HEADS = (
     "part",
     "critical value",
     "95 % interval",
-    "direction",
-    "shown at the ends",
+    "first … last",
     "seeds",
-    "beside the first",
+    "against the first",
 )
 
 
@@ -73,7 +72,7 @@ def _onset_row(
 
     cells = [text(entry.name), text(entry.router), text(entry.knob), text(part)]
     if found is None:
-        return [*cells, Cell("not defined", None), *[Cell("–", None)] * 4, text(beside)]
+        return [*cells, Cell("not defined", None), *[Cell("–", None)] * 3, text(beside)]
     onset = found["onset"]
     known = onset["estimate"] is not None
     interval = format_interval(onset["low"], onset["high"]) if known else "–"
@@ -84,17 +83,23 @@ def _onset_row(
     shown = f"{counts[0]}/{alive[0]} … {counts[-1]}/{alive[-1]}"
     return [
         *cells,
-        Cell(f"{onset['estimate']:.3g}" if known else _words(onset), onset["estimate"]),
+        Cell(place_of(onset), onset["estimate"]),
         Cell(interval, onset["low"] if known else None),
-        text(onset["direction"] or "–"),
         Cell(shown, counts[0] / alive[0] if alive[0] else None),
         Cell(f"{onset['units']}", onset["units"]),
         text(beside or "–"),
     ]
 
 
-def _words(onset: dict[str, Any]) -> str:
-    return format_onset(onset).replace(" collapsed throughout", ", at every value")
+def place_of(onset: dict[str, Any]) -> str:
+    """On which side of which value a part is, or that there is none."""
+    if onset["estimate"] is not None:
+        side = "below" if onset["direction"] == "falling" else "above"
+        return f"{side} {onset['estimate']:.3g}"
+    if onset["censored"] is None:
+        return "no estimate"
+    share = {"all": "≥ ½ throughout", "none": "≤ ½ throughout"}[onset["censored"]]
+    return f"{share}, some undecided" if onset["undecided"] else share
 
 
 def cautions(entries: Sequence[Entry]) -> list[str]:
@@ -122,10 +127,15 @@ def cautions(entries: Sequence[Entry]) -> list[str]:
 
 def differences(entries: Sequence[Entry]) -> list[tuple[str, list[str]]]:
     """Settings in which the sweeps differ, with the value of each sweep."""
-    records = [Record(one.name, one.settings, {}) for one in entries]
+    kinds: dict[bool, list[Record]] = {}
+    for one in entries:
+        # Measured models have settings of their own; only like is compared with like.
+        measured = not isinstance(one.manifest["config"].get("model"), dict)
+        kinds.setdefault(measured, []).append(Record(one.name, one.settings, {}))
+    names = [name for records in kinds.values() for name in differing(records)]
     return [
         (name, [_shown(one.settings.get(name, "–")) for one in entries])
-        for name in differing(records)
+        for name in dict.fromkeys(names)
     ]
 
 
@@ -176,7 +186,8 @@ def curve_rows(entry: Entry) -> tuple[list[str], list[list[str]]]:
     parts = [part for part in PART_NAMES if part in summary["parts"]]
     heads = [summary["knob"], *(f"{PART_NAMES[part]} in" for part in parts)]
     heads += ["exact 95 %", _metric(summary), "its largest null", "held-out loss"]
-    heads += ["diverged"]
+    lost = any(point["diverged"] for point in summary["curve"])
+    heads += ["diverged"] * lost
     shown = [summary["parts"][part]["collapsed"] for part in parts]
     rows = []
     for i, point in enumerate(summary["curve"]):
@@ -192,7 +203,7 @@ def curve_rows(entry: Entry) -> tuple[list[str], list[list[str]]]:
                 _spread(point["concentration"]),
                 f"{max(known):.3f}" if known else "–",
                 _spread(point["loss"]),
-                str(point["diverged"]),
+                *[str(point["diverged"])] * lost,
             ]
         )
     return heads, rows

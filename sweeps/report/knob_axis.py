@@ -9,6 +9,8 @@ if TYPE_CHECKING:
 
 INK = "#222222"
 COLLAPSED, FREE, DIVERGED = "#c1432e", "#2b6a99", "#999999"
+MOST_STEPS = 14
+"""Largest number of steps into which an axis is divided, for distances beside it."""
 
 
 class KnobScale:
@@ -16,7 +18,8 @@ class KnobScale:
 
     Attributes:
       values: The values, increasing.
-      step: Mean distance of neighbouring values above 0, in decades.
+      step: Mean distance of neighbouring values above 0, in decades, and at least a
+        `MOST_STEPS` th of the axis.
       zero: Place of 0.
       gap: Place between 0 and the first value above it, where the axis is broken.
     """
@@ -26,6 +29,8 @@ class KnobScale:
         self.values = values
         positive = np.log10(values[values > 0])
         step = np.diff(positive).mean() if len(positive) > 1 else 1.0
+        if len(positive) > 1:  # also where refinement or other sweeps add many values
+            step = max(step, np.ptp(positive) / MOST_STEPS)
         first = positive[0] if len(positive) else 0.0
         self.zero = first - 1.6 * step
         self.gap = first - 0.8 * step

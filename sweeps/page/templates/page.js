@@ -48,6 +48,7 @@
       if (made[part]?.color === "ink") made[part] = { ...made[part], color: colors.ink };
     }
     if (made.colorscale === "heat") made.colorscale = colors.heat;
+    if (made.marker?.colorbar) made.marker = { ...made.marker, colorbar: { ...made.marker.colorbar, outlinewidth: 0, tickfont: { color: colors.soft } } };
     if (made.colorbar) made.colorbar = { ...made.colorbar, outlinewidth: 0, tickfont: { color: colors.soft } };
     if (plots[id].frames) made.z = unpack(id)[frame(id)];
     const { meta } = made;
@@ -80,7 +81,7 @@
       made.xaxis.constrain = "domain";
     }
     if (knob) {
-      made.xaxis = { ...made.xaxis, title: { text: axis.name }, zeroline: false };
+      made.xaxis = { ...made.xaxis, title: { text: axis.name }, zeroline: false, tickangle: 0 };
       if (isLog()) {
         Object.assign(made.xaxis, { tickvals: axis.ticks, ticktext: axis.texts, range: axis.range });
         if (axis.gap !== null) {
