@@ -25,23 +25,40 @@ def forest(drawn: Drawn, scale: KnobScale) -> Plot:
     places, names = [], []
     above = scale.values[scale.values > 0]
     first, last = (above[0], above[-1]) if len(above) else (1.0, 1.0)
+    notes: list[dict[str, Any]] = []
     row = 0.0
     for i, entry, look in drawn:
         assert entry.summary is not None
+        if len(drawn) > 1:
+            row -= 1.1
+            notes.append(_head(entry, row))
         for part, name in PART_NAMES.items():
             found = entry.summary["parts"].get(part)
             row -= 1
             places.append(row)
-            names.append(f"{label(entry.name)} · {name}" if len(drawn) > 1 else name)
+            names.append(name)
             traces += _critical(i, entry, look, scale, found, row, (first, last))
-        row -= 0.6
     plot = knob_plot(
-        traces, "", tickvals=places, ticktext=names, range=[row + 0.1, -0.4],
+        traces, "", tickvals=places, ticktext=names, range=[row - 0.7, -0.4],
         showgrid=False, zeroline=False,
     )  # fmt: skip
     plot["layout"]["yaxis"].pop("title")
-    plot["layout"] |= {"height": 90 + 25 * len(places) + 8 * len(drawn)}
+    height = 80 + 24 * len(places) + 26 * len(notes)
+    plot["layout"] |= {"height": height, "annotations": notes}
     return plot
+
+
+def _head(entry: Entry, row: float) -> dict[str, Any]:
+    """The name of a sweep above its rows."""
+    return {
+        "text": f"<b>{label(entry.name)}</b>",
+        "showarrow": False,
+        "xref": "paper",
+        "x": 0,
+        "xanchor": "left",
+        "y": row,
+        "yref": "y",
+    }
 
 
 def _critical(

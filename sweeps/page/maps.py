@@ -24,6 +24,8 @@ HEAT = "heat"
 """Scale of colours from none to all, which the page's script replaces."""
 BOTH = "RdBu"
 """Scale of colours for numbers on both sides of 0."""
+MOST_TITLE = 120
+"""Number of characters above which a title is shortened."""
 MOST_ROWS, MOST_COLUMNS = 20, 9
 """Number of cells above which only some are named on an axis."""
 
@@ -212,7 +214,7 @@ def routing(entry: Entry) -> dict[str, Titled]:
             {
                 "data": [heat],
                 "frames": packed(examples.weights),
-                "labels": [label(one) for one in examples.titles],
+                "labels": [label(one, MOST_TITLE) for one in examples.titles],
                 "square": True,
                 "layout": {
                     "xaxis": {"title": {"text": f"source{step}"}, "zeroline": False},

@@ -35,10 +35,15 @@ MOST_LABEL = 40
 """Number of characters above which a name is shortened in a plot."""
 
 
-def label(text: str) -> str:
-    """A name for a plot, in which plotly would read tags and entities."""
-    if len(text) > MOST_LABEL:
-        text = f"{text[: MOST_LABEL // 2 - 1]}…{text[-MOST_LABEL // 2 :]}"
+def label(text: str, most: int = MOST_LABEL) -> str:
+    """A name for a plot, in which plotly would read tags and entities.
+
+    Args:
+      text: The name.
+      most: Number of characters above which its middle is left out.
+    """
+    if len(text) > most:
+        text = f"{text[: most // 2 - 1]}…{text[-(most // 2) :]}"
     return html.escape(text, quote=False)
 
 

@@ -111,7 +111,7 @@ def replace_strings(content: Any) -> Any:
 
 
 def hostile(tmp_path: Path, name: str = "<img src=x onerror=hacked=1>") -> list[Path]:
-    """Three sweeps, finished and not, in which every string is an attack."""
+    """Three sweeps, one of them not finished, in which every string is an attack."""
     folders = []
     for place in ("one", "two", "three"):
         folder = keep(tmp_path / place / name, router=HOSTILE)
