@@ -30,6 +30,8 @@ from sweeps.report.sentences import describe
 from sweeps.storage.files import REPORT, replacing
 from sweeps.storage.shape import showing
 
+MAIN = ("onset", "parts", "layers")
+"""Names of the PNG figures that stand on a page of several sweeps."""
 TEMPLATES = Path(__file__).parent / "templates"
 
 
@@ -79,6 +81,9 @@ def render(entries: Sequence[Entry], command: Sequence[str]) -> str:
         _article(number, entry, look, plots)
         for number, (entry, look) in enumerate(zip(entries, drawn, strict=True))
     ]
+    if len(entries) > 1:  # figures are bytes that only a reader without scripts sees
+        for article in articles:
+            article["figures"] = [one for one in article["figures"] if one[0] in MAIN]
     script, plotly = (TEMPLATES / "page.js").read_text("utf-8"), plotly_script()
     page = environment().get_template("page.html")
     return page.render(

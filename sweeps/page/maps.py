@@ -11,6 +11,7 @@ from sweeps.page.plots import (
     Plot,
     Trace,
     label,
+    named_cells,
     packed,
     rounded,
     shades,
@@ -171,23 +172,11 @@ def _map(
             }
         ],
         "layout": {
-            "xaxis": _named(columns, MOST_COLUMNS),
+            "xaxis": named_cells(columns, MOST_COLUMNS),
             "yaxis": {"title": {"text": label(summary["knob"])}}
-            | _named([f"{value:.4g}" for value in values], MOST_ROWS),
+            | named_cells([f"{value:.4g}" for value in values], MOST_ROWS),
             "shapes": shapes,
         },
-    }
-
-
-def _named(names: list[str], most: int) -> dict[str, Any]:
-    """An axis of cells with names, of which some are shown where there are many."""
-    every = range(0, len(names), 1 + (len(names) - 1) // most)
-    return {
-        "tickvals": list(every),
-        "ticktext": [names[i] for i in every],
-        "showgrid": False,
-        "zeroline": False,
-        "tickangle": 0,
     }
 
 

@@ -188,3 +188,15 @@ def packed(frames: np.ndarray) -> dict[str, Any]:
         "peak": peak,
         "bytes": base64.b64encode(numbers.tobytes()).decode("ascii"),
     }
+
+
+def named_cells(names: list[str], most: int) -> dict[str, Any]:
+    """An axis of cells with names, of which some are shown where there are many."""
+    every = range(0, len(names), 1 + (len(names) - 1) // most)
+    return {
+        "tickvals": list(every),
+        "ticktext": [names[i] for i in every],
+        "showgrid": False,
+        "zeroline": False,
+        "tickangle": 0,
+    }
