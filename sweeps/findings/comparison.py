@@ -170,7 +170,8 @@ def _values(keys: Sequence[str], blocks: Sequence[dict[str, Any]]) -> str:
 
 
 def _listed(values: Sequence[Any]) -> str:
-    return " or ".join(dict.fromkeys(map(str, values)))
+    known = [value for value in values if value is not None]
+    return " or ".join(dict.fromkeys(map(str, known)))
 
 
 def verdict(first: Record, other: Record) -> str:

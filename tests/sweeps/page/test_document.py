@@ -201,6 +201,23 @@ def test_the_curves_are_those_of_the_findings(tmp_path: Path) -> None:
     assert plots["sweep-0-routing"]["frames"]["shape"] == [10, 8, 8]
 
 
+def test_a_measured_model_stands_beside_a_sweep_layer_by_layer(tmp_path: Path) -> None:
+    config = {"model": "gpt2-file", "router": {"name": "gpt2"}, "knob": "token.brake"}
+    model = keep(tmp_path / "model", router="gpt2", unit="window", config=config)
+    page = report(tmp_path / "report.html", keep(tmp_path / "run"), model)
+    text = " ".join(Elements(page).text.split())
+    assert "gpt2 · measured model · 10 values of token.brake × 8 windows" in text
+    assert "Trained sweeps and measured models stand side by side" in text
+    plots = plots_of(page)
+    assert plots["sweep-1-heads_0"]["frames"]["shape"] == [10, 2, 3]
+    assert not [name for name in plots if name.startswith("sweep-1-survival")]
+    assert [name for name in plots if name.startswith("sweep-0-survival")]
+    # One family, one colour: they differ in line and marker.
+    lines = [t["line"] for t in plots["group-0-concentration"]["data"] if "line" in t]
+    assert lines[0]["color"] == lines[1]["color"]
+    assert lines[0]["dash"] != lines[1]["dash"]
+
+
 def test_an_unfinished_sweep_is_reported_with_what_there_is(tmp_path: Path) -> None:
     folder = keep(tmp_path / "half", complete=False, files={})
     for name in ("onset.json", "metrics.parquet"):

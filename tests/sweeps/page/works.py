@@ -26,6 +26,7 @@ def keep(
     router: str = "attention",
     values: tuple[float, ...] = VALUES,
     units: int = 8,
+    unit: str = "seed",
     **more: Any,
 ) -> Path:
     """A finished sweep whose seeds change around a value.
@@ -36,12 +37,13 @@ def keep(
       router: Name of its router.
       values: Of the knob.
       units: Number of seeds.
+      unit: What the members of one value differ in.
       **more: Facts that stand in the manifest in place of the usual ones.
     """
     folder.mkdir(parents=True)
     results = simulate_results(at * np.geomspace(0.8, 1.2, units), values=values)
     write_parquet(folder / "metrics.parquet", make_table(results))
-    write_json(folder / "onset.json", summarize_sweep(results, router))
+    write_json(folder / "onset.json", summarize_sweep(results, router, unit))
     size = len(values), 8, 8
     write_arrays(
         folder / "routing.npz",
