@@ -103,8 +103,10 @@
   function draw(id) {
     const colors = palette();
     const data = plots[id].data.map((one) => trace(id, one, colors));
+    const made = layout(id, colors);
+    document.getElementById(id).style.height = `${made.height}px`;
     drawn.add(id);
-    return Plotly.react(id, data, layout(id, colors), config);
+    return Plotly.react(id, data, made, config);
   }
   const redraw = () => { for (const id of drawn) draw(id); };
   const watcher = new IntersectionObserver((seen) => {
@@ -178,6 +180,7 @@
     before = { theme: root.dataset.theme, closed: [...document.querySelectorAll("details:not([open])")] };
     before.closed.forEach((one) => { one.open = true; });
     root.dataset.theme = "light";
+    root.classList.add("paper");
     for (const id of Object.keys(plots)) draw(id);
   });
   addEventListener("afterprint", () => {
@@ -185,6 +188,7 @@
     before.closed.forEach((one) => { one.open = false; });
     if (before.theme) root.dataset.theme = before.theme; else delete root.dataset.theme;
     before = null;
+    root.classList.remove("paper");
     redraw();
   });
 })();

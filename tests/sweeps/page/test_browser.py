@@ -163,6 +163,9 @@ def test_hostile_strings_do_nothing_in_light_in_dark_and_on_paper(
         drawn = "[...document.querySelectorAll('.plot')].map((one) => !!one.data)"
         plots = page.evaluate(drawn)
         assert all(plots) and len(plots) > 15
+        room = "[...document.querySelectorAll('.plot')].every((one) =>"
+        room += " parseFloat(one.style.height) >= one._fullLayout.height)"
+        assert page.evaluate(room)  # else they would lie over each other
         assert page.locator("details.sweep[open]").count() == 0  # as it was before
         for one in page.locator("details").all():
             one.evaluate("(one) => { one.open = true; }")
