@@ -30,6 +30,7 @@ from sweeps.runtime.output import quiet_threads, steady_output
 COMMANDS = {
     "sweep": "train one router at many knob values and seeds, and map the onset",
     "measure": "measure published models, and sweep a knob of theirs at evaluation",
+    "report": "write one HTML page of sweeps and measured models, without network",
     "compare": "show the onsets of finished sweeps side by side",
     "check": "run the executable contract on a router, built in or your own",
     "coverage": "measure by simulation how often the interval holds the true onset",
@@ -38,6 +39,8 @@ COMMANDS = {
     "launch": "print the recipe that runs a sweep on Slurm, Cloud TPU VMs or GKE",
     "bench": "time training against PyTorch and plain JAX, or one router by itself",
 }
+ROOMS = {"coverage": "studies", "refinement": "studies"}
+"""Rooms of `sweeps.commands` in which commands have their modules, if not in itself."""
 FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
 LONG_WORD = re.compile(r"\S{300,}")
 
@@ -61,7 +64,8 @@ def main(arguments: list[str] | None = None) -> int:
     # SciPy's LAPACK reads this when JAX loads it. With threads of its own on cores that
     # all run devices already, the SVD of a 200 x 200 matrix took 14 to 210 ms, not 1.5.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    module = importlib.import_module(f"sweeps.commands.{name}")
+    path = f"{ROOMS[name]}.{name}" if name in ROOMS else name
+    module = importlib.import_module(f"sweeps.commands.{path}")
     if {"-h", "--help"} & set(rest):
         print(_usage(name, module))
         return 0

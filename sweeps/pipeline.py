@@ -26,7 +26,6 @@ from sweeps.engine.contract import require_contract
 from sweeps.engine.cost import Cost, announce, estimate_cost, state_bytes
 from sweeps.engine.diagnose import diagnose
 from sweeps.engine.programs import CompiledSweep, compile_sweep
-from sweeps.engine.routing_examples import routing_examples
 from sweeps.engine.train import Trained
 from sweeps.engine.vmap_width import with_width
 from sweeps.engine.waves import train_sweep
@@ -34,6 +33,7 @@ from sweeps.findings.results import Results
 from sweeps.findings.summary import summarize_sweep
 from sweeps.findings.table import make_table
 from sweeps.inference.snapshot import Snapshot
+from sweeps.pictures import make_pictures
 from sweeps.report.terminal import attempt, make_progress, print_findings, say, warn
 from sweeps.runtime.interrupts import INTERRUPTS
 from sweeps.runtime.numerics import fixed_numerics
@@ -284,17 +284,8 @@ def decorate(
 ) -> None:
     """Draws and reports the record, which is complete: what fails is one warning."""
     console, workdir = request.console, request.workdir
-
-    def draw() -> list[Path]:
-        from sweeps.report.figures import draw_figures  # Matplotlib is slow to import
-
-        batch = np.asarray(prepared.compiled.shared.batch[0])
-        shown = routing_examples(trained, results, summary, batch[0])
-        (folder := workdir / files.FIGURES).mkdir(exist_ok=True)
-        tell = functools.partial(warn, console)
-        return draw_figures(folder, summary, results, shown, tell)
-
     if is_first():
-        figures = attempt(console, "drawing the figures", draw) or []
+        pictured = workdir, prepared.compiled, trained, results, summary
+        figures = make_pictures(*pictured, console)
         prepared.tracker.finish(summary, figures)
     attempt(console, "removing the journal", prepared.journal.clear)

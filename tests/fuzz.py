@@ -45,8 +45,8 @@ MEMORY = 300e6
 """Bytes of memory that the machine is taken to have."""
 LONG = (
     "sweeps.pipeline.prepare",
-    "sweeps.commands.coverage.run_study",
-    "sweeps.commands.refinement.run_study",
+    "sweeps.commands.studies.coverage.run_study",
+    "sweeps.commands.studies.refinement.run_study",
     "sweeps.commands.bench.bench_sweep",
     "sweeps.commands.bench.bench_mixing",
     "sweeps.commands.check.examine",

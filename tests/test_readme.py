@@ -56,6 +56,8 @@ SWEEPS = [c for c in commands() if "sweep" in c]
 def test_every_command_of_the_readme_is_known() -> None:
     others = [c for c in commands() if c not in SWEEPS]
     assert others == [
+        ".venv/bin/onset report runs/attention runs/retention runs/smollm2 "
+        "--output=report.html",
         ".venv/bin/onset compare runs/length_32 runs/length_64 runs/length_128 "
         "--over=train.length",
         ".venv/bin/onset check rwkv4",
@@ -74,8 +76,8 @@ def test_every_command_of_the_readme_is_known() -> None:
     # test_measure runs `MEASURE` on a small model, which needs no package of its own;
     # bench needs PyTorch and plan needs libtpu, which are extras; the tests in
     # sweeps/bench and sweeps/clusters run what does not. test_contract checks rwkv4,
-    # and test_comparison compares sweeps of its own.
-    assert {"bench", "check", "compare", "plan"} <= set(COMMANDS)
+    # test_comparison compares sweeps of its own, and sweeps/page reports on its own.
+    assert {"bench", "check", "compare", "plan", "report"} <= set(COMMANDS)
 
 
 def test_the_launch_of_the_readme_is_printed(

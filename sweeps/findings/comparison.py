@@ -71,11 +71,11 @@ def read_records(directories: Sequence[Path]) -> list[Record]:
             f"{len(directories)} work directories: a comparison needs at least two"
         )
     records = []
-    for directory, name in zip(directories, _names(directories), strict=True):
+    for directory, name in zip(directories, directory_names(directories), strict=True):
         manifest = read_manifest(directory)
         if not manifest["complete"]:
             raise BadInput(f"{directory}: the sweep is not complete")
-        settings = _flatten(manifest["config"])
+        settings = flat_settings(manifest["config"])
         records.append(Record(name, settings, read_summary(directory)))
     knobs = {record.summary["knob"] for record in records}
     if len(knobs) > 1:
@@ -83,7 +83,7 @@ def read_records(directories: Sequence[Path]) -> list[Record]:
     return records
 
 
-def _names(directories: Sequence[Path]) -> list[str]:
+def directory_names(directories: Sequence[Path]) -> list[str]:
     """The shortest ends of paths that differ; a directory given twice is numbered."""
     paths = [directory.resolve() for directory in directories]
     different = set(paths)
@@ -100,12 +100,13 @@ def _names(directories: Sequence[Path]) -> list[str]:
     return names
 
 
-def _flatten(config: dict[str, Any], path: str = "") -> dict[str, Any]:
+def flat_settings(config: dict[str, Any], path: str = "") -> dict[str, Any]:
+    """A config as a flat dict by dotted names, without the tracking settings."""
     flat: dict[str, Any] = {}
     for key, value in config.items():
         name = f"{path}{key}"
         inner = isinstance(value, dict)
-        flat |= _flatten(value, f"{name}.") if inner else {name: value}
+        flat |= flat_settings(value, f"{name}.") if inner else {name: value}
     return {key: v for key, v in flat.items() if not key.startswith("wandb.")}
 
 
@@ -122,7 +123,6 @@ def differing(records: Sequence[Record]) -> list[str]:
 
 def caveats(records: Sequence[Record]) -> list[str]:
     """What differs between the sweeps besides what is studied, one sentence each."""
-    differ = set(differing(records))
     found = []
     alone = [record.name for record in records if not record.values.any()]
     if alone:
@@ -137,13 +137,17 @@ def caveats(records: Sequence[Record]) -> list[str]:
             f"The criteria differ ({_values(keys, criteria)}): *collapsed* does not "
             "mean the same in all sweeps, so their critical values are not comparable."
         )
-    if "train.steps" in differ:
-        steps = [record.settings.get("train.steps") for record in records]
+    steps = _known(records, "train.steps")
+    if len(set(steps)) > 1:
         found.append(
             f"The numbers of training steps differ ({_listed(steps)}): a difference "
             "between the critical values may be one of training time."
         )
-    seeds = sorted(differ & {"seed", "sweep.seeds", "sweep.data_seeds"})
+    seeds = [
+        name
+        for name in ("seed", "sweep.data_seeds", "sweep.seeds")
+        if len(set(_known(records, name))) > 1
+    ]
     if seeds:
         settings = [record.settings for record in records]
         found.append(
@@ -153,6 +157,12 @@ def caveats(records: Sequence[Record]) -> list[str]:
     return found
 
 
+def _known(records: Sequence[Record], name: str) -> list[Any]:
+    """Values of a setting where there is one; a measured model has no training."""
+    known = [record.settings.get(name) for record in records]
+    return [value for value in known if value is not None]
+
+
 def _values(keys: Sequence[str], blocks: Sequence[dict[str, Any]]) -> str:
     return "; ".join(
         f"{key} is {_listed([block.get(key) for block in blocks])}" for key in keys
@@ -160,7 +170,8 @@ def _values(keys: Sequence[str], blocks: Sequence[dict[str, Any]]) -> str:
 
 
 def _listed(values: Sequence[Any]) -> str:
-    return " or ".join(dict.fromkeys(map(str, values)))
+    known = [value for value in values if value is not None]
+    return " or ".join(dict.fromkeys(map(str, known)))
 
 
 def verdict(first: Record, other: Record) -> str:

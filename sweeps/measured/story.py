@@ -26,6 +26,7 @@ from sweeps.measured.findings import Measurement, make_results, window_grid
 from sweeps.measured.layers import layers_table
 from sweeps.measured.passes import Passes
 from sweeps.measured.rows import Row, make_rows
+from sweeps.page.document import write_own_report
 from sweeps.report.terminal import attempt, make_progress, print_findings, say, warn
 from sweeps.runtime.interrupts import INTERRUPTS
 from sweeps.runtime.numerics import fixed_numerics
@@ -99,11 +100,9 @@ def measure(opened: Opened, workdir: Path, console: Console) -> dict[str, Any]:
             summary["frozen_at"] = FROZEN_AT
         table = make_table(results)
         _write(workdir, config, mark, table, results.experiment.grid, summary, seconds)
-        attempt(
-            console,
-            "drawing the figures",
-            lambda: _draw(console, workdir, summary, results, at),
-        )
+        draw = functools.partial(_draw, console, workdir, summary, results, at)
+        attempt(console, "drawing the figures", draw)
+        attempt(console, "writing the report", lambda: write_own_report(workdir))
         files.remove(workdir / files.JOURNAL)
     _tell(console, table, summary, at)
     return summary

@@ -1,46 +1,61 @@
 """The axis of knob values that all figures share."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes  # slow to import, and not needed for a page
 
 INK = "#222222"
 COLLAPSED, FREE, DIVERGED = "#c1432e", "#2b6a99", "#999999"
+MOST_STEPS = 14
+"""Largest number of steps into which an axis is divided, for distances beside it."""
 
 
 class KnobScale:
-    """Places values of a knob on a log axis, with 0 set apart on the left."""
+    """Places values of a knob on a log axis, with 0 set apart on the left.
+
+    Attributes:
+      values: The values, increasing.
+      step: Mean distance of neighbouring values above 0, in decades, and at least a
+        `MOST_STEPS` th of the axis.
+      zero: Place of 0.
+      gap: Place between 0 and the first value above it, where the axis is broken.
+    """
 
     def __init__(self, values: np.ndarray) -> None:
         """Makes the axis for increasing values ``[values]``."""
         self.values = values
         positive = np.log10(values[values > 0])
         step = np.diff(positive).mean() if len(positive) > 1 else 1.0
+        if len(positive) > 1:  # also where refinement or other sweeps add many values
+            step = max(step, np.ptp(positive) / MOST_STEPS)
         first = positive[0] if len(positive) else 0.0
-        self._zero = first - 1.6 * step
-        self._break = first - 0.8 * step
+        self.zero = first - 1.6 * step
+        self.gap = first - 0.8 * step
         self.step = step
 
     def __call__(self, value: Any) -> np.ndarray:
         """Positions of values on the axis."""
         value = np.asarray(value, float)
         safe = np.where(value > 0, value, 1.0)
-        return np.where(value > 0, np.log10(safe), self._zero)
+        return np.where(value > 0, np.log10(safe), self.zero)
 
     def room(self, value: float) -> float:
         """Distance from a value to the nearest other one, at most one step."""
         away = np.abs(self(self.values) - self(value))
         return float(min([self.step, *away[away > 1e-6]]))
 
-    def dress(self, axes: Axes, label: str) -> None:
+    def dress(self, axes: "Axes", label: str) -> None:
         """Sets ticks at round values, a break after 0, the limits and the label."""
-        ticks = self._round_places()
+        from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+
+        ticks = self.ticks()
         if 0 in self.values:
-            ticks = [self._zero, *ticks]
+            ticks = [self.zero, *ticks]
             if self.values.any():
-                axes.axvline(self._break, color="#dddddd", lw=0.8, ls=(0, (2, 2)))
+                axes.axvline(self.gap, color="#dddddd", lw=0.8, ls=(0, (2, 2)))
         axes.xaxis.set_major_locator(FixedLocator(ticks))
         axes.xaxis.set_minor_locator(NullLocator())
         axes.xaxis.set_major_formatter(FuncFormatter(self._name))
@@ -48,7 +63,7 @@ class KnobScale:
         axes.set_xlim(places.min() - 0.6 * self.step, places.max() + 0.6 * self.step)
         axes.set_xlabel(label)
 
-    def _round_places(self) -> list[float]:
+    def ticks(self) -> list[float]:
         """Places of 1 and 3 in every decade that has values above 0."""
         positive = np.log10(self.values[self.values > 0])
         if not len(positive):
@@ -60,10 +75,10 @@ class KnobScale:
         return [t for t in ticks if low - margin <= t <= high + margin]
 
     def _name(self, position: float, _: Any) -> str:
-        return "0" if np.isclose(position, self._zero) else f"{10**position:.3g}"
+        return "0" if np.isclose(position, self.zero) else f"{10**position:.3g}"
 
 
-def legend_above(axes: Axes, columns: int) -> None:
+def legend_above(axes: "Axes", columns: int) -> None:
     """Puts the legend above the axes, where it cannot cover a point."""
     axes.legend(
         loc="lower left",
@@ -75,7 +90,7 @@ def legend_above(axes: Axes, columns: int) -> None:
     )
 
 
-def shade_onset(axes: Axes, onset: dict[str, Any], scale: KnobScale) -> None:
+def shade_onset(axes: "Axes", onset: dict[str, Any], scale: KnobScale) -> None:
     """Marks the critical value and its interval; an open end extends to the edge."""
     if onset["estimate"] is None:
         return

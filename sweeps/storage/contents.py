@@ -10,12 +10,14 @@ from sweeps.storage.files import (
     JOURNAL,
     MANIFEST,
     METRICS,
+    REPORT,
+    ROUTING,
     SUMMARY,
 )
 from sweeps.storage.lock import LOCK
 
 FOLDERS = (JOURNAL, CHECKPOINT, FIGURES, "wandb")
-FILES = (MANIFEST, METRICS, SUMMARY, LOCK)
+FILES = (MANIFEST, METRICS, SUMMARY, ROUTING, REPORT, LOCK)
 UNUSABLE = {r"\[.*\]": "brackets", r"\\": "a backslash"}
 """Regular expressions of what a path cannot contain, with their names.
 

@@ -12,10 +12,11 @@ import os
 import secrets
 import shutil
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -23,6 +24,8 @@ MANIFEST = "manifest.json"
 SUMMARY = "onset.json"
 METRICS = "metrics.parquet"
 FIGURES = "figures"
+ROUTING = "routing.npz"
+REPORT = "report.html"
 CHECKPOINT = "checkpoints/final"
 JOURNAL = "checkpoints"
 TEMPORARY = ".onset-", ".tmp"
@@ -106,6 +109,12 @@ def write_parquet(path: Path, table: pa.Table) -> None:
     """Writes a Parquet file atomically, with strings encoded by dictionary."""
     with replacing(path) as file:
         pq.write_table(table, file, compression="zstd")
+
+
+def write_arrays(path: Path, arrays: Mapping[str, Any]) -> None:
+    """Writes NumPy arrays atomically, compressed."""
+    with replacing(path) as file:
+        np.savez_compressed(file, **dict(arrays))
 
 
 def read_json(path: Path) -> Any:

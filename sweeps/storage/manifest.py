@@ -5,6 +5,7 @@ import json
 import os
 import platform
 import subprocess
+import sys
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -76,6 +77,7 @@ def write_manifest(
         | {"router-sweeps": version("router-sweeps")}
         | {name: version(name) for name in PACKAGES},
         "git_commit": _git_commit(),
+        "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
         "device": {
             "platform": jax.default_backend(),
             "kind": jax.devices()[0].device_kind,

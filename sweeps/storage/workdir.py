@@ -14,6 +14,8 @@ from sweeps.storage.files import (
     FIGURES,
     JOURNAL,
     MANIFEST,
+    REPORT,
+    ROUTING,
     SUMMARY,
     checksum,
     is_temporary,
@@ -126,7 +128,8 @@ def claim(workdir: Path, config: ConfigDict, mark: str) -> bool:
 
 def missing(workdir: Path) -> list[str]:
     """What a complete directory lacks beside its results, which are checked."""
-    expected = [CHECKPOINT, *(f"{FIGURES}/{name}.png" for name in DRAWN)]
+    drawn = [f"{FIGURES}/{name}.png" for name in DRAWN]
+    expected = [CHECKPOINT, *drawn, ROUTING, REPORT]
     return [name for name in expected if not (workdir / name).exists()]
 
 

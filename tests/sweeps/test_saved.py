@@ -52,6 +52,23 @@ def test_a_members_loss_and_routing_are_those_of_the_table(run: SavedSweep) -> N
     np.testing.assert_allclose(weights.sum(-1), 1, rtol=1e-5)
 
 
+def test_the_kept_routing_is_that_of_one_seed_at_every_value(run: SavedSweep) -> None:
+    with np.load(run.workdir / "routing.npz") as file:
+        kept = dict(file)
+    assert kept["weights"].dtype == np.float16
+    assert kept["values"].tolist() == [point["value"] for point in run.curve]
+    inputs, _ = run.held_out
+    for place in (0, -1):
+        value, seed = float(kept["values"][place]), int(kept["seed"])
+        weights = np.asarray(run.member(seed=seed, brake=value).routing(inputs[:1]))
+        layer, head = kept["layer"][place], kept["head"][place]
+        np.testing.assert_allclose(
+            kept["weights"][place], weights[layer, 0, head], atol=1e-3
+        )
+    page = (run.workdir / "report.html").read_text()
+    assert f"seed {seed}, layer {layer}, head {head}" in page
+
+
 def test_all_members_and_slices_can_be_had(run: SavedSweep) -> None:
     every = run.members()
     assert len(every) == run.grid.members

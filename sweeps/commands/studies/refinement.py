@@ -9,7 +9,7 @@ network is trained.
 
 from absl import flags
 
-from sweeps.commands.study_flags import define_study_flags, read_study
+from sweeps.commands.studies.flags import define_study_flags, read_study
 from sweeps.studies.refinement import tabulate
 from sweeps.studies.simulation import run_study
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from absl import flags
 
-from sweeps.commands.study_flags import define_study_flags, read_study
+from sweeps.commands.studies.flags import define_study_flags, read_study
 from sweeps.studies import agreement, coverage
 from sweeps.studies.simulation import Tell, run_study
 
