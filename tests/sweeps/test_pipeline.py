@@ -174,7 +174,7 @@ def test_wandb_mirrors_curve_and_members(done: tuple) -> None:
     assert "onset/collapse_fraction" in shown
     assert "onset/hub_mass_median" in shown
     assert shown.count("onset/loss_median") >= len(summary["curve"])
-    assert '"token.brake"' in shown
+    assert '"token_brake"' in shown
 
 
 def test_a_second_launch_shows_and_a_changed_one_is_refused(
