@@ -30,6 +30,8 @@ from sweeps.runtime.output import quiet_threads, steady_output
 COMMANDS = {
     "sweep": "train one router at many knob values and seeds, and map the onset",
     "measure": "measure published models, and sweep a knob of theirs at evaluation",
+    "sync": "upload to Weights & Biases what sweeps have written to disk for it",
+    "workspace": "build a view and a report of sweeps in Weights & Biases",
     "compare": "show the onsets of finished sweeps side by side",
     "check": "run the executable contract on a router, built in or your own",
     "coverage": "measure by simulation how often the interval holds the true onset",
@@ -38,6 +40,8 @@ COMMANDS = {
     "launch": "print the recipe that runs a sweep on Slurm, Cloud TPU VMs or GKE",
     "bench": "time training against PyTorch and plain JAX, or one router by itself",
 }
+ONLINE = ("sync", "workspace")
+"""Commands in the folder ``online`` of the room of commands."""
 FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
 LONG_WORD = re.compile(r"\S{300,}")
 
@@ -61,7 +65,8 @@ def main(arguments: list[str] | None = None) -> int:
     # SciPy's LAPACK reads this when JAX loads it. With threads of its own on cores that
     # all run devices already, the SVD of a 200 x 200 matrix took 14 to 210 ms, not 1.5.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    module = importlib.import_module(f"sweeps.commands.{name}")
+    room = "commands.online" if name in ONLINE else "commands"
+    module = importlib.import_module(f"sweeps.{room}.{name}")
     if {"-h", "--help"} & set(rest):
         print(_usage(name, module))
         return 0

@@ -23,22 +23,17 @@ from sweeps.storage.manifest import amend_manifest
 from sweeps.tracking.process import Failed, Future, WriterProcess
 from sweeps.tracking.protocol import NoTracker, Plan
 from sweeps.tracking.rows import (
-    as_table,
-    closing_rows,
-    curve_rows,
+    closing_content,
     member_configs,
     member_rows,
     members_table,
-    onset_summary,
-    onset_table,
 )
 
-OPENING_SECONDS = 11.0
-"""How long W&B may take to open its first run, before the sweep goes on offline."""
+OPENING_SECONDS, OFFLINE_SECONDS = 11.0, 60.0
+"""How long W&B, once imported, may take to open its first run: where it asks a server,
+before the sweep goes on offline, and where only a busy machine could keep it."""
 PATIENCE = 8.0
 """How long a finished sweep waits for a sign that W&B still takes what is sent."""
-PAGE = "report.html"
-"""The page of a sweep, where one was written."""
 
 Method = TypeVar("Method", bound=Callable[..., Any])
 
@@ -79,8 +74,7 @@ class Mirror:
         Args:
           plan: How the sweep is tracked.
           experiment: The sweep.
-          workdir: Its work directory, which is named in messages and whose files are
-            uploaded.
+          workdir: Its work directory, whose files are uploaded.
           warn: Called with one line, from any thread, about what fails.
         """
         self._plan, self._experiment = plan, experiment
@@ -96,7 +90,9 @@ class Mirror:
     def _open(self) -> None:
         """Opens the curve run, offline if it cannot be opened as it is asked for."""
         try:
-            self._opened = self._ask_to_open(OPENING_SECONDS)
+            online = self._plan.mode != "offline"
+            limit = OPENING_SECONDS if online else OFFLINE_SECONDS
+            self._opened = self._ask_to_open(limit)
             self._catch_up()
         except Failed as error:
             if self._plan.mode == "offline":
@@ -132,7 +128,7 @@ class Mirror:
         if ending is not None:
             ending.end(flush=keep)
         self._plan = dataclasses.replace(self._plan, mode="offline", keep=keep)
-        self._opened = self._ask_to_open(3 * OPENING_SECONDS)
+        self._opened = self._ask_to_open(OFFLINE_SECONDS)
 
     def _catch_up(self) -> None:
         """Sends everything that was said before the process was ready."""
@@ -177,7 +173,7 @@ class Mirror:
         """
         if self._process is None:
             return
-        content = _content(results, summary, figures, self._workdir)
+        content = closing_content(results, summary, figures, self._workdir)
         if not self._plan.members:
             content["tables"]["members_table"] = members_table(results)
         recorded = self.ids()
@@ -250,9 +246,8 @@ class Mirror:
             online = self._opened["mode"] == "online"
             follow = self._continue_offline if online else self._give_up
             # Not in this thread, which is the one that reads the answers.
-            self._opening = threading.Thread(
-                target=follow, args=(str(error),), daemon=True
-            )
+            arguments = (str(error),)
+            self._opening = threading.Thread(target=follow, args=arguments, daemon=True)
             self._opening.start()
 
     def _existing(self) -> list[str] | None:
@@ -281,20 +276,3 @@ class Mirror:
         if process is not None:
             self._warn(f"Weights & Biases is not used any more ({why})")
             threading.Thread(target=process.end, daemon=True).start()
-
-
-def _content(
-    results: Results, summary: dict[str, Any], figures: list[Path], workdir: Path
-) -> dict[str, Any]:
-    """What the last request holds, but for the members' table."""
-    curve = curve_rows(results, summary)
-    record = [workdir / files.SUMMARY, workdir / PAGE]
-    named = [(path, path.name) for path in record if path.is_file()]
-    return {
-        "curve": curve,
-        "summary": onset_summary(summary),
-        "closing": closing_rows(results),
-        "tables": {"onset_table": onset_table(summary), "curve_table": as_table(curve)},
-        "figures": figures,
-        "files": named + [(path, f"{files.FIGURES}/{path.name}") for path in figures],
-    }

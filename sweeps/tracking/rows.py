@@ -5,6 +5,7 @@ No name has a dot: W&B stores ``token.brake`` a second time as a ``brake`` insid
 """
 
 import itertools
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,11 +15,15 @@ from sweeps.findings.results import Results, quartiles
 from sweeps.inference.diagnosis import Diagnosis
 from sweeps.inference.parts import FLAGS
 from sweeps.inference.snapshot import Snapshot
+from sweeps.storage import files
 
 STEP = "opt_step"
 """Step metric of the runs of members: optimiser steps."""
 MOST_ROWS = 100_000
 """Largest number of rows of the members' table; W&B shows no more than 200,000."""
+
+PAGE = "report.html"
+"""The page of a sweep, where one was written."""
 
 Row = dict[str, float]
 Table = tuple[list[str], list[list[Any]]]
@@ -190,3 +195,20 @@ def members_table(results: Results) -> Table:
     for row, more in zip(rows[-len(configs) :], closing_rows(results), strict=True):
         row |= more
     return as_table(rows)
+
+
+def closing_content(
+    results: Results, summary: dict[str, Any], figures: list[Path], workdir: Path
+) -> dict[str, Any]:
+    """What is said at the end of a sweep, but for the members' table."""
+    curve = curve_rows(results, summary)
+    record = [workdir / files.SUMMARY, workdir / PAGE]
+    named = [(path, path.name) for path in record if path.is_file()]
+    return {
+        "curve": curve,
+        "summary": onset_summary(summary),
+        "closing": closing_rows(results),
+        "tables": {"onset_table": onset_table(summary), "curve_table": as_table(curve)},
+        "figures": figures,
+        "files": named + [(path, f"{files.FIGURES}/{path.name}") for path in figures],
+    }

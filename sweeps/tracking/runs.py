@@ -70,6 +70,12 @@ class Runs:
         if not wandb.login(prompt=False, verify=True):
             raise ValueError("no API key is configured")
 
+    def save_view(self, scope: Any) -> list[str]:
+        """Saves the view and the report of a `workspace.Scope`; their addresses."""
+        from sweeps.tracking.workspace import save
+
+        return save(scope)
+
     def open(self, plan: Plan) -> dict[str, Any]:
         """Opens the curve run; W&B's server is asked here, and nowhere before.
 
@@ -152,6 +158,7 @@ class Runs:
             member.run.define_metric("*", step_metric="opt_step")
             self._members.append(member)
             self._training.append(member)
+            self._progress()
 
     def log(self, rows: list[dict[str, float]]) -> None:
         """Logs one row of each member in training."""
@@ -177,6 +184,7 @@ class Runs:
 
         for member, row in zip(self._members, content["closing"], strict=False):
             member.run.summary.update(row)
+            self._progress()
         curve = self._curve
         for row in content["curve"]:
             curve.log(row)

@@ -3,7 +3,7 @@
     python -m sweeps.tracking.writer
 
 A request is a pickled pair of a name and a content; the answer is a pickled pair, of
-``done`` and a value or of ``failed`` and a reason in one line. While ``finish`` waits,
+``done`` and a value or of ``failed`` and a reason in one line. While one is at work,
 ``progress`` is said for every run that W&B has taken. The process ends with its input,
 or once the process that started it is gone; wandb-core is told first, because it keeps
 records in memory until then.
@@ -60,7 +60,8 @@ def main() -> NoReturn:
 
     runs = Runs(lambda: answer("progress"))
     with contextlib.suppress(Exception):  # which the first request reports
-        importlib.import_module("wandb")  # which takes 2 s
+        importlib.import_module("wandb")  # which takes 2 s, or 20 on a busy machine
+    answer("progress")
     while True:
         try:
             name, content = pickle.load(requests)
