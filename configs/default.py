@@ -175,7 +175,8 @@ def get_config() -> ConfigDict:
     # online, offline, disabled, or auto: $WANDB_MODE if it is set, otherwise online if
     # an API key is configured and offline if none is
     wandb.mode = "auto"
-    wandb.project = "onset"  # project that the runs are written to
-    wandb.entity = ""  # user or team that owns the project; "": your default
+    wandb.project = ""  # project of the runs; "": $WANDB_PROJECT, otherwise onset
+    # user or team that owns the project; "": $WANDB_ENTITY, otherwise your default
+    wandb.entity = ""
 
     return config

@@ -31,6 +31,8 @@ COMMANDS = {
     "sweep": "train one router at many knob values and seeds, and map the onset",
     "measure": "measure published models, and sweep a knob of theirs at evaluation",
     "report": "write one HTML page of sweeps and measured models, without network",
+    "sync": "upload to Weights & Biases what sweeps have written to disk for it",
+    "workspace": "build a view and a report of sweeps in Weights & Biases",
     "compare": "show the onsets of finished sweeps side by side",
     "check": "run the executable contract on a router, built in or your own",
     "coverage": "measure by simulation how often the interval holds the true onset",
@@ -39,7 +41,12 @@ COMMANDS = {
     "launch": "print the recipe that runs a sweep on Slurm, Cloud TPU VMs or GKE",
     "bench": "time training against PyTorch and plain JAX, or one router by itself",
 }
-ROOMS = {"coverage": "studies", "refinement": "studies"}
+ROOMS = {
+    "coverage": "studies",
+    "refinement": "studies",
+    "sync": "online",
+    "workspace": "online",
+}
 """Rooms of `sweeps.commands` in which commands have their modules, if not in itself."""
 FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
 LONG_WORD = re.compile(r"\S{300,}")

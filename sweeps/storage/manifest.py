@@ -88,6 +88,16 @@ def write_manifest(
     write_json(workdir / MANIFEST, content)
 
 
+def amend_manifest(workdir: Path, **facts: Any) -> None:
+    """Replaces facts in the manifest of a sweep that has written one.
+
+    Raises:
+      BadInput: the manifest is damaged.
+      OSError: it cannot be written.
+    """
+    write_json(workdir / MANIFEST, read_manifest(workdir) | facts)
+
+
 def read_manifest(workdir: Path) -> dict[str, Any]:
     """Reads ``manifest.json``.
 

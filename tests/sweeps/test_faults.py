@@ -20,7 +20,7 @@ from configs import attention
 from sweeps import pipeline
 from sweeps.errors import BadInput
 from sweeps.pipeline import sweep
-from sweeps.report import figures, wandb_runs
+from sweeps.report import figures
 from sweeps.runtime.output import SteadyStream
 from sweeps.storage.contents import check_path
 from sweeps.storage.files import checksum, temporary_name, write_json
@@ -28,6 +28,7 @@ from sweeps.storage.journal import Journal
 from sweeps.storage.manifest import read_manifest
 from sweeps.storage.shape import SCHEMA
 from sweeps.storage.workdir import read_summary
+from sweeps.tracking import opening
 from tests import ROOT
 
 SMALL = {"sweep.num": 1, "sweep.seeds": 1}
@@ -71,7 +72,7 @@ def test_the_record_comes_before_the_decoration(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Figures, tracker, diagnosis and the journal's removal all fail."""
-    monkeypatch.setattr(wandb_runs, "_open", fails)
+    monkeypatch.setattr(opening, "Mirror", fails)
     monkeypatch.setattr(Journal, "clear", fails)
     monkeypatch.setattr(pipeline, "diagnose", fails)
     config = configure(tiny, **{"eval.diagnosed": 1, "wandb.mode": "offline"})

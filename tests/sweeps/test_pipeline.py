@@ -2,8 +2,6 @@
 
 import io
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +24,9 @@ from sweeps.errors import BadInput
 from sweeps.findings.summary import summarize_sweep
 from sweeps.pipeline import sweep
 from sweeps.runtime.placement import choose_placement, place
+from sweeps.tracking.records import history
 from tests import ROOT
+from tests.wandb_rows import compare
 from train.checkpoint import load
 
 DIAGNOSED = {"eval.diagnosed": 4}
@@ -158,23 +158,20 @@ def test_the_checkpoint_restores(done: tuple, tiny: dict[str, Any]) -> None:
     np.testing.assert_allclose(tree["knobs"]["token.brake"][:3], [0, 0, 0.03])
 
 
-def test_wandb_mirrors_curve_and_members(done: tuple) -> None:
-    """Read back offline: the curve run is stepped by the brake itself."""
+def test_what_wandb_recorded_equals_the_table_row_for_row(done: tuple) -> None:
+    """Every row of every member, and the onset curve stepped by the brake itself."""
     workdir, summary, _ = done
-    logs = sorted((workdir / "wandb").glob("offline-run-*/run-*.wandb"))
-    assert len(logs) == 7
-    curve = next(path for path in logs if "curve" in path.name)
-    tool = Path(sys.executable).parent / "wandb"
-    shown = subprocess.run(
-        [str(tool), "leet", "inspect", "--json", str(curve)],
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout
-    assert "onset/collapse_fraction" in shown
-    assert "onset/hub_mass_median" in shown
-    assert shown.count("onset/loss_median") >= len(summary["curve"])
-    assert '"token.brake"' in shown
+    manifest = json.loads((workdir / "manifest.json").read_text())
+    assert len(manifest["wandb"]["members"]) == 6
+    differences = compare(workdir)
+    assert differences.wrong == []
+    assert differences.members == 6 and differences.rows == 6 * 3
+    (curve,) = (workdir / "wandb").glob("offline-run-*/run-*-curve.wandb")
+    rows = [row for row in history(curve) if "token_brake" in row]
+    assert [r["token_brake"] for r in rows] == [p["value"] for p in summary["curve"]]
+    for row, point in zip(rows, summary["curve"], strict=True):
+        assert row["onset/loss_median"] == point["loss"]["median"]
+        assert "onset/concentration/gini_median" in row  # of the diagnosis
 
 
 def test_a_second_launch_shows_and_a_changed_one_is_refused(

@@ -15,7 +15,7 @@ from sweeps.main import main
 from sweeps.report.figures import draw_figures
 from sweeps.report.sentences import describe, title
 from sweeps.report.terminal import print_findings
-from sweeps.report.wandb_runs import curve_metrics
+from sweeps.tracking.rows import curve_row
 from tests.sweeps.findings.test_comparison import keep
 from tests.sweeps.simulated import simulate_results
 
@@ -74,7 +74,7 @@ def test_terminal_figures_and_tracking_take_it(tmp_path: Path) -> None:
     print_findings(console, summary)
     assert "5/8" in console.file.getvalue()
     (point,) = summary["curve"]
-    assert curve_metrics(point)["onset/collapse_fraction"] == 5 / 8
+    assert curve_row(point)["onset/collapse_fraction"] == 5 / 8
 
 
 def test_it_can_be_compared_but_not_for_its_onset(
