@@ -59,9 +59,9 @@ def test_everything_promised_is_left(done: tuple) -> None:
     assert json.loads((workdir / "onset.json").read_text()) == summary
     figures = sorted(path.name for path in (workdir / "figures").iterdir())
     names = ("map_layers", "map_steps", "onset", "onset_step", "parts", "routing")
-    assert figures == [f"{name}.png" for name in names]
-    for name in figures:
-        assert (workdir / "figures" / name).read_bytes()[:4] == b"\x89PNG"
+    assert figures == [f"{n}.{kind}" for n in names for kind in ("pdf", "png", "txt")]
+    for name in names:
+        assert (workdir / f"figures/{name}.png").read_bytes()[:4] == b"\x89PNG"
     manifest = json.loads((workdir / "manifest.json").read_text())
     assert manifest["complete"]
     assert manifest["config"]["train"]["steps"] == 6
