@@ -85,13 +85,13 @@ def upload(runs: list[Path], project: str | None, entity: str | None) -> str:
     command = [sys.executable, "-P", "-m", "wandb", "sync", "--yes", "--include-online"]
     command += [f"--project={project}"] if project else []
     command += [f"--entity={entity}"] if entity else []
-    with tempfile.TemporaryFile() as said:
+    with tempfile.TemporaryFile() as said, tempfile.TemporaryDirectory() as logs:
         process = subprocess.Popen(
             [*command, *(str(run.absolute()) for run in runs)],
             stdin=subprocess.DEVNULL,
             stdout=said,
             stderr=subprocess.STDOUT,
-            env=os.environ | {"WANDB_SILENT": "false"},
+            env=os.environ | {"WANDB_SILENT": "false", "WANDB_DIR": logs},
             start_new_session=True,
         )
         silent = _follow(process, runs)
