@@ -64,12 +64,12 @@ def draw_layers(path: Path, name: str, results: Results, value: float) -> None:
         )
         flat[0].set(xlabel="layer", ylabel="head")
         figure.colorbar(image, ax=flat[0], label="hub mass,\nmean over windows")
-        for axes, (name, label) in zip(flat[1:], shown.items(), strict=False):
+        for axes, (measure, label) in zip(flat[1:], shown.items(), strict=False):
             for place, null in enumerate(diagnosis.nulls):
-                values = known[name][chosen, place, 0]
+                values = known[measure][chosen, place, 0]
                 _line(axes, values, null)
             axes.set(xlabel="layer", ylabel=label)
-            if name == "stream/massive_activation":
+            if measure == "stream/massive_activation":
                 axes.set_yscale("log")
         for axes in flat[len(shown) + 1 :]:
             axes.set_visible(False)
