@@ -149,6 +149,10 @@ def get_config() -> ConfigDict:
     train.weight_decay = 1e-4  # AdamW's decoupled weight decay
     train.clip = 1.0  # largest norm of a member's gradient; 0: no clipping
     train.warmup = 0  # steps of linear warm-up, at most train.steps
+    # Steps after which all members' parameters stay on disk, from the initial ones on,
+    # so that they can be opened later. A multiple of the steps between measurements;
+    # 0: those after the last step alone.
+    train.keep_every = 0
 
     # Evaluation during and after training.
     config.eval = evaluation = ConfigDict()

@@ -23,7 +23,7 @@ from sweeps.design.grid import Wave
 from sweeps.design.in_effect import code_in_effect, settings_in_effect
 from sweeps.design.memory import require_disk, require_room
 from sweeps.engine.contract import require_contract
-from sweeps.engine.cost import Cost, announce, estimate_cost, state_bytes
+from sweeps.engine.cost import Cost, announce, disk_bytes, estimate_cost, state_bytes
 from sweeps.engine.diagnose import diagnose
 from sweeps.engine.programs import CompiledSweep, compile_sweep
 from sweeps.engine.train import Trained
@@ -46,7 +46,7 @@ from sweeps.runtime.placement import (
 from sweeps.runtime.processes import any_process, barrier, is_first, refused_together
 from sweeps.runtime.stop_signal import StopSignal
 from sweeps.storage import files
-from sweeps.storage.journal import KEPT, Journal
+from sweeps.storage.journal import Journal
 from sweeps.storage.manifest import fingerprint, read_placement, write_manifest
 from sweeps.storage.shape import showing
 from sweeps.storage.workdir import claim, continues, hold, missing, read_summary
@@ -148,11 +148,11 @@ def admit(
         sizes, members = config.sweep, experiment.wave_members
         placement = choose_placement(sizes.devices, sizes.width, members, sizes.data)
         mark = fingerprint(config, experiment.task, code_in_effect(experiment.routers))
-        require_room(config, experiment, states := state_bytes(experiment))
+        require_room(config, experiment, state_bytes(experiment))
         if is_first():
             held.enter_context(hold(workdir))
             if not (complete := claim(workdir, config, mark)):
-                require_disk(config, workdir, (KEPT + 1) * states)  # final ones too
+                require_disk(config, workdir, disk_bytes(experiment))
     request = Request(config, experiment, placement, mark, workdir, console)
     return request, any_process(complete)
 

@@ -5,8 +5,8 @@
 A small sweep of the default attention model runs once undisturbed. Then it is launched
 again and again into other directories, each launch killed with SIGKILL after a random
 time, until it has died as often as asked. Every sweep that comes to its end must have
-left the same Parquet table, the same onset.json and the same parameters, bit by bit,
-and nothing half-written.
+left the same Parquet table, the same onset.json and the same parameters, final and kept
+on the way, bit by bit, and nothing half-written.
 """
 
 import argparse
@@ -30,6 +30,7 @@ SETTINGS = {
     "task.symbols": 24,
     "train.steps": 240,
     "eval.points": 40,
+    "train.keep_every": 24,
     "eval.sequences": 8,
     "eval.diagnosed": 0,
     "wandb.mode": "disabled",
@@ -66,12 +67,16 @@ def phase(workdir: Path) -> str:
 
 
 def parameters(workdir: Path) -> dict[str, bytes]:
-    """Every array of the final checkpoint, by path."""
+    """Every array of the final checkpoint and of the kept ones, by path."""
     from orbax.checkpoint import v1 as ocp
 
+    folder = workdir / "checkpoints"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that it was saved from these very devices
-        tree = ocp.load(workdir / "checkpoints/final")
+        trees = {
+            str(path.relative_to(folder)): ocp.load(path)
+            for path in (folder / "final", *folder.glob("kept/*/*"))
+        }
     found: dict[str, bytes] = {}
 
     def walk(path: str, node: Any) -> None:
@@ -84,7 +89,7 @@ def parameters(workdir: Path) -> dict[str, bytes]:
         elif node is not None:
             found[path] = node.tobytes()
 
-    walk("", tree)
+    walk("", trees)
     return found
 
 

@@ -67,7 +67,7 @@ def load_part(path: Path, keys: tuple[str, ...]) -> Any:
 
     Args:
       path: Folder of the checkpoint.
-      keys: Names that lead to the part, as in ``("states", "params")``.
+      keys: Names that lead to the part, as in ``("states", "params")``; none for all.
     """
     part: Any = ocp.metadata(path.absolute()).metadata
     for key in keys:

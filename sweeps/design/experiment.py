@@ -44,6 +44,8 @@ class Experiment:
       fixed: Value of every knob that is not swept, named by slot.
       learning_rate: Peak learning rate.
       points: Number of measurements after step 0.
+      keep_every: Steps after which parameters are kept, a multiple of the steps between
+        measurements; 0 for none but the last.
       sequences: E, number of held-out sequences in one measurement.
       diagnosed: Number of them that get the full signature at the end; 0 for none.
       criterion: Definition of "collapsed".
@@ -59,6 +61,7 @@ class Experiment:
     fixed: dict[str, float]
     learning_rate: float
     points: int
+    keep_every: int
     sequences: int
     diagnosed: int
     criterion: Criterion
@@ -68,6 +71,11 @@ class Experiment:
     def steps(self) -> int:
         """Number of training steps of every member."""
         return self.points * self.spec.chunk
+
+    @property
+    def kept_steps(self) -> range:
+        """Steps before the last one at which all members' parameters are kept."""
+        return range(0, self.steps if self.keep_every else 0, self.keep_every or 1)
 
     @property
     def units(self) -> int:
@@ -137,6 +145,7 @@ def _build(config: ConfigDict) -> Experiment:
     refine = sweep.refine
     units = sweep.seeds * sweep.data_seeds
     points = measurements(train.steps, config.eval.points)
+    chunk = train.steps // points
     return Experiment(
         spec=TrainSpec(
             model=_backbone(config, routers, task),
@@ -146,7 +155,7 @@ def _build(config: ConfigDict) -> Experiment:
                 clip=train.clip,
                 warmup=train.warmup,
             ),
-            chunk=train.steps // points,
+            chunk=chunk,
             batch=train.batch,
             slot=slot,
         ),
@@ -158,6 +167,7 @@ def _build(config: ConfigDict) -> Experiment:
         fixed={name: value for name, value in knobs.items() if name != sweep.knob},
         learning_rate=train.learning_rate,
         points=points,
+        keep_every=_check_kept(train.get("keep_every", 0), chunk),
         sequences=config.eval.sequences,
         diagnosed=min(config.eval.diagnosed, config.eval.sequences),
         criterion=make_criterion(
@@ -194,6 +204,16 @@ def router_name(config: ConfigDict) -> str:
 def measurements(steps: int, at_most: int) -> int:
     """The largest number of equal chunks of the steps, at most the one asked for."""
     return max(n for n in range(1, at_most + 1) if steps % n == 0)
+
+
+def _check_kept(keep_every: int, chunk: int) -> int:
+    """Returns the setting, which sweeps of earlier versions do not have."""
+    if keep_every % chunk:
+        raise BadInput(
+            f"train.keep_every={keep_every}: must be a multiple of {chunk}, the steps "
+            "between two measurements (train.steps, eval.points), or 0"
+        )
+    return keep_every
 
 
 def _check_shares(data: int, task: Task, batch: int) -> None:

@@ -24,6 +24,8 @@ SPARE_BYTES = 100e6
 MEMBERS = ("sweep.seeds", "sweep.num")
 NETWORK = ("model.width", "model.layers", "model.mlp_ratio")
 """Settings on which the size of all members' states depends."""
+KEEPING = "train.keep_every"
+"""Setting on which the number of checkpoints depends."""
 
 
 class Part(NamedTuple):
@@ -78,7 +80,9 @@ def require_disk(config: ConfigDict, workdir: Path, need: float) -> None:
     free = shutil.disk_usage(workdir).free
     if free >= need + SPARE_BYTES:
         return
-    values, settings = dict(flat_items(config)), (*MEMBERS, *NETWORK)
+    values = dict(flat_items(config))
+    kept = (KEEPING,) if values[KEEPING] else ()
+    settings = (*MEMBERS, *NETWORK, *kept)
     most = math.floor(values[MEMBERS[0]] * max(free - SPARE_BYTES, 0) / need)
     raise BadInput(
         f"{_named(values, settings)}: the sweep writes about {_in_mb(need)} to "

@@ -127,6 +127,7 @@ RANGES: dict[str, Range] = {
     "train.weight_decay": Range(0, 1_000),
     "train.clip": Range(0, 1e30, hint=" (0: no clipping)"),
     "train.warmup": _whole(0, 100_000_000),  # and at most train.steps, see below
+    "train.keep_every": _whole(0, 100_000_000, " (0: none but the last)"),
     "eval.points": _whole(1, 10_000),
     "eval.sequences": _whole(1, 1_000_000),
     "eval.diagnosed": _whole(0, 1_000_000, " (0: no diagnosis)"),

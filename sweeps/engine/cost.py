@@ -4,6 +4,7 @@ import dataclasses
 import math
 import time
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -12,6 +13,7 @@ import numpy as np
 from sweeps.design.experiment import Experiment
 from sweeps.engine.inputs import make_members, take_row
 from sweeps.engine.programs import CompiledSweep
+from sweeps.storage.journal import KEPT
 from train.loop import Loop
 from train.step import TrainState
 
@@ -93,12 +95,32 @@ def state_bytes(experiment: Experiment) -> int:
     Raises:
       ValueError: router, task and sizes do not fit each other.
     """
+    return _bytes(_one_state(experiment)) * experiment.most_members
+
+
+def disk_bytes(experiment: Experiment) -> int:
+    """Most that the checkpoints of a sweep take: newest and final states, kept steps.
+
+    Raises:
+      ValueError: router, task and sizes do not fit each other.
+    """
+    state = _one_state(experiment)
+    steps = len(experiment.kept_steps)
+    member = (KEPT + 1) * _bytes(state) + steps * _bytes(state.params)
+    return member * experiment.most_members
+
+
+def _one_state(experiment: Experiment) -> TrainState:
+    """Shapes of one member's state."""
     loop = Loop(experiment.spec, spread=lambda function: function)
 
     def one_member() -> TrainState:
         rows = make_members(experiment, experiment.grid, np.zeros(1, int))
         return loop.init(take_row(rows, 0), experiment.task)
 
-    leaves = jax.tree.leaves(jax.eval_shape(one_member))
-    member = sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in leaves)
-    return member * experiment.most_members
+    return jax.eval_shape(one_member)
+
+
+def _bytes(tree: Any) -> int:
+    leaves = jax.tree.leaves(tree)
+    return sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in leaves)

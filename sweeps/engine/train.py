@@ -96,6 +96,8 @@ def train_wave(
             losses,
             to_host(states.diverged)[:count],
         )
+        if journal and step in experiment.kept_steps:
+            journal.keep(wave.number, step, states.params)
         if journal:
             journal.add(wave.number, point, states, snapshot)
         take_up(snapshot)

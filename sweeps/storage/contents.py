@@ -12,11 +12,12 @@ from sweeps.storage.files import (
     METRICS,
     REPORT,
     ROUTING,
+    STEPS,
     SUMMARY,
 )
 from sweeps.storage.lock import LOCK
 
-FOLDERS = (JOURNAL, CHECKPOINT, FIGURES, "wandb")
+FOLDERS = (JOURNAL, CHECKPOINT, STEPS, FIGURES, "wandb")
 FILES = (MANIFEST, METRICS, SUMMARY, ROUTING, REPORT, LOCK)
 UNUSABLE = {r"\[.*\]": "brackets", r"\\": "a backslash"}
 """Regular expressions of what a path cannot contain, with their names.
@@ -49,7 +50,8 @@ def check_kinds(workdir: Path) -> None:
     """
     points = [
         path
-        for wave in (workdir / JOURNAL).glob("wave-*")
+        for folder in (JOURNAL, STEPS)
+        for wave in (workdir / folder).glob("wave-*")
         for path in ([wave] if not wave.is_dir() else wave.glob("[0-9]*"))
     ]
     folders = [path for path in points if path.suffix != ".npz"]

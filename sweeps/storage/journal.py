@@ -9,6 +9,11 @@ reported, and the one before it is used.
 
     WORKDIR/checkpoints/wave-0000/0003.npz    the measurement at point 3
     WORKDIR/checkpoints/wave-0000/0003/       the states at point 3
+
+Parameters that are to stay are written beside the waves, and before the point that they
+belong to, so that a sweep that resumes from a point has all that it should have kept.
+
+    WORKDIR/checkpoints/kept/wave-0000/0000150/    the parameters at step 150
 """
 
 import dataclasses
@@ -25,6 +30,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 from sweeps.inference.snapshot import Snapshot
 from sweeps.runtime.processes import is_first
 from sweeps.storage.files import (
+    STEPS,
     remove,
     remove_temporaries,
     temporary_name,
@@ -35,6 +41,7 @@ from train.checkpoint import Saving, checksum, load, save_async
 
 KEPT = 2
 """Number of checkpoints, the newest ones, that are kept while a wave trains."""
+KEPT_FOLDER = Path(STEPS).name
 PATIENCE = 5.0
 """Seconds to wait for a save before checking whether its folder still exists."""
 
@@ -80,7 +87,8 @@ class Journal:
         self.restored = 0
         folder.mkdir(parents=True, exist_ok=True)
         if is_first():
-            for place in (folder, *folder.glob("wave-*")):
+            kept = folder / KEPT_FOLDER
+            for place in (folder, *folder.glob("wave-*"), *kept.glob("wave-*")):
                 remove_temporaries(place)
         self.check = watch_folder(folder)
 
@@ -140,6 +148,27 @@ class Journal:
         if not self._proven:
             self._unread = saved, jax.tree.map(_abstract, states), checked
         self._saving = save_async(saved, states)
+
+    def keep(self, wave: int, step: int, params: Any) -> None:
+        """Writes parameters that stay; returns once they are on disk.
+
+        A step that is trained once more after a kill replaces what it had kept, bit by
+        bit the same.
+
+        Args:
+          wave: Number of the wave.
+          step: Number of training steps that the parameters have had.
+          params: Parameters of the members, with the rows that pad them.
+
+        Raises:
+          OSError: they, or the save before them, could not be written.
+        """
+        self.wait()
+        self.check()
+        path = kept_folder(self._folder, wave, step)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._saving = save_async(path, params)
+        self.wait()
 
     def wait(self) -> None:
         """Waits until everything is on disk.
@@ -219,6 +248,11 @@ class Journal:
         if (np.asarray(checksum(states)) != checked).any():
             raise ValueError("its checksum does not match")
         return Saved(_laid_out(states, like, len(snapshots[-1].diverged)), snapshots)
+
+
+def kept_folder(folder: Path, wave: int, step: int) -> Path:
+    """Where a journal keeps the parameters of a wave at a step."""
+    return folder / KEPT_FOLDER / f"wave-{wave:04d}" / f"{step:07d}"
 
 
 def _abstract(leaf: Any) -> jax.ShapeDtypeStruct:

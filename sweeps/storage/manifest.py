@@ -40,12 +40,15 @@ def fingerprint(
     """Identifies a sweep or a measurement.
 
     Args:
-      config: Its config; tracking does not count.
+      config: Its config; tracking does not count, nor does keeping nothing, which is
+        what sweeps did before they could.
       task: Its task, or another tree of arrays, which count.
       code: What identifies the code of routers of other packages, if there are any.
     """
     settings = config.to_dict()
     settings.pop("wandb")
+    if not settings.get("train", {}).get("keep_every", True):
+        settings["train"].pop("keep_every")
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
     for leaf in jax.tree.leaves(task):
         digest.update(np.asarray(leaf).tobytes())

@@ -13,6 +13,7 @@ from sweeps.design.config_file import check_config
 from sweeps.design.experiment import build_experiment
 from sweeps.design.memory import SPARE_BYTES, require_disk, require_room
 from sweeps.design.ranges import RANGES, Range, check_ranges, flat_items
+from sweeps.engine.cost import disk_bytes, state_bytes
 from sweeps.errors import BadInput
 from sweeps.main import main
 from tests import ROOT
@@ -143,6 +144,10 @@ def test_what_the_disk_cannot_hold_names_settings_and_what_fits(
         require_disk(config, tmp_path, 4e6)
     assert "writes about 4 MB" in str(caught.value)
     assert "must be smaller, sweep.seeds at most 10, or" in str(caught.value)
+    assert "train.keep_every" not in str(caught.value)
+    config.train.keep_every = 50
+    with pytest.raises(BadInput, match=r"train.keep_every=50: the sweep writes"):
+        require_disk(config, tmp_path, 4e6)
 
 
 def test_warm_up_is_no_longer_than_the_training() -> None:
@@ -152,6 +157,25 @@ def test_warm_up_is_no_longer_than_the_training() -> None:
     config.train.warmup += 1
     with pytest.raises(BadInput, match=r"train.warmup=\d+: must be at most train.st"):
         check_config(config)
+
+
+def test_parameters_are_kept_where_they_are_measured() -> None:
+    config = attention.get_config()
+    config.train.steps, config.eval.points, config.train.keep_every = 500, 10, 100
+    experiment = build_experiment(config)
+    assert list(experiment.kept_steps) == [0, 100, 200, 300, 400]
+    states = state_bytes(experiment)
+    kept = disk_bytes(experiment) - 3 * states  # the optimizer has two moments of each
+    assert kept == pytest.approx(5 * states / 3, rel=1e-3)
+    config.train.keep_every = 0
+    experiment = build_experiment(config)
+    assert not experiment.kept_steps
+    assert disk_bytes(experiment) == 3 * states
+    config.train.keep_every = 70
+    with pytest.raises(
+        BadInput, match=r"train.keep_every=70: must be a multiple of 50,"
+    ):
+        build_experiment(config)
 
 
 def test_a_tuple_or_a_flag_where_a_number_belongs_is_refused() -> None:

@@ -11,7 +11,9 @@ import pyarrow.parquet as pq
 import pytest
 from scipy.special import log_softmax
 
+import sweeps
 from routers.pretrained import open_model
+from sweeps.errors import BadInput
 from sweeps.main import main
 from sweeps.measured import figures, story
 from sweeps.measured.passes import Passes
@@ -287,3 +289,14 @@ def test_recurrent_models_are_measured_by_channel(name: str) -> None:
     assert (
         (found["channels/sink_rate"] >= 0) & (found["channels/sink_rate"] <= 1)
     ).all()
+
+
+def test_a_measured_model_opens_in_python(finished: tuple[Path, str, Path]) -> None:
+    run = sweeps.load(finished[2])
+    assert "gpt2, 3 values of token.brake from 0 to 1 × 2 windows" in repr(run)
+    assert [point["value"] for point in run.curve] == list(BRAKES)
+    assert run.table.num_rows and run.onset.units == 2
+    assert run.grid.members == 6 and not run.kept_steps
+    for ask in (run.members, lambda: run.member(brake=0), lambda: run.held_out):
+        with pytest.raises(BadInput, match="gpt2.*, which has no members to open$"):
+            ask()

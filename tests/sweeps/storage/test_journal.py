@@ -14,9 +14,9 @@ from sweeps.engine.inputs import make_members
 from sweeps.engine.programs import make_loop
 from sweeps.inference.snapshot import Snapshot, summarize
 from sweeps.runtime.placement import Placement, make_mesh, place, replicate
-from sweeps.storage.journal import Journal
+from sweeps.storage.journal import Journal, kept_folder
 from tests.sweeps.storage.damage import cut, flip
-from train.checkpoint import checksum
+from train.checkpoint import checksum, load_part
 from train.step import TrainState
 
 MEMBERS = 6
@@ -148,3 +148,19 @@ def test_the_checksum_sees_every_bit_and_place(states: TrainState) -> None:
             new[index] = other.reshape(leaf.shape)
             after = np.asarray(checksum(jax.tree.unflatten(tree, new)))
             assert (after != before).nonzero()[0].tolist() == [index]
+
+
+def test_what_is_kept_stays_and_is_written_anew_by_a_step_done_twice(
+    tmp_path: Path, states: TrainState
+) -> None:
+    journal = fill(tmp_path, states)
+    journal.keep(0, 150, jax.tree.map(np.zeros_like, states.params))
+    journal.keep(0, 150, states.params)
+    journal.clear()
+    assert [path.name for path in tmp_path.iterdir()] == ["kept"]
+    again = load_part(kept_folder(tmp_path, 0, 150), ())
+    jax.tree.map(np.testing.assert_array_equal, again, states.params)
+    left = tmp_path / "kept/wave-0000/0000300.orbax-checkpoint-tmp"
+    left.mkdir()
+    Journal(tmp_path, pytest.fail)
+    assert not left.exists()

@@ -25,7 +25,9 @@ from sweeps.inference.snapshot import Snapshot
 from sweeps.pipeline import sweep
 from sweeps.runtime.placement import choose_placement
 from sweeps.runtime.stop_signal import Stopped, StopSignal
+from sweeps.saved.checkpoints import kept_params
 from sweeps.storage.journal import Journal
+from sweeps.storage.manifest import fingerprint
 from tests.sweeps.storage.damage import flip
 
 pytestmark = pytest.mark.usefixtures("undrawn")
@@ -43,7 +45,8 @@ REFINED = {
 
 def configure(overrides: dict[str, Any], **more: Any) -> ConfigDict:
     config = attention.get_config()
-    config.update_from_flattened_dict(overrides | {"eval.points": 3} | more)
+    often = {"eval.points": 3, "train.keep_every": 2}
+    config.update_from_flattened_dict(overrides | often | more)
     return config
 
 
@@ -53,6 +56,12 @@ def quiet() -> Console:
 
 def record(workdir: Path) -> dict[str, bytes]:
     return {name: (workdir / name).read_bytes() for name in RECORD}
+
+
+def kept(workdir: Path) -> dict[int, Any]:
+    """Parameters of the single wave at every step that was kept."""
+    steps = [int(path.name) for path in workdir.glob("checkpoints/kept/wave-0000/*")]
+    return {step: kept_params(workdir, step, [6]) for step in sorted(steps)}
 
 
 class StopAfter:
@@ -119,6 +128,8 @@ def test_stopped_at_every_measurement_it_goes_on_to_the_same_bits(
         sweep(configure(tiny), workdir, quiet())
     assert trained == [0]  # the last stop was after the last chunk
     assert record(workdir) == record(whole)
+    assert list(kept(workdir)) == [0, 2, 4]
+    jax.tree.map(np.testing.assert_array_equal, kept(workdir), kept(whole))
 
 
 def counting(trained: list[int]) -> Callable[..., Any]:
@@ -204,3 +215,14 @@ def test_a_damaged_result_is_not_shown(
     (workdir / name).unlink()
     with pytest.raises(BadInput, match=f"{name} is damaged"):
         sweep(configure(tiny), workdir, quiet())
+
+
+def test_keeping_nothing_leaves_a_sweep_what_it_was_before_it_could(
+    tiny: dict[str, Any],
+) -> None:
+    config, task = configure(tiny), np.zeros(2)
+    kept = fingerprint(config, task)
+    config.train.keep_every = 0
+    off = fingerprint(config, task)
+    del config.train.keep_every
+    assert fingerprint(config, task) == off != kept
