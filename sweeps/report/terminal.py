@@ -83,8 +83,9 @@ class SteadyProgress(Progress):
     """A progress bar that is a line a minute where the output is no terminal."""
 
     def __init__(self, *columns: ProgressColumn, console: Console) -> None:
-        """As rich's, on a console."""
-        super().__init__(*columns, console=console)
+        """As rich's, on a console; the time left is estimated from the last hour."""
+        # A chunk of steps may take minutes, and rich looks back for 30 s by default.
+        super().__init__(*columns, console=console, speed_estimate_period=3600)
         self._told = time.monotonic()
 
     def update(self, task_id: TaskID, **changes: Any) -> None:
