@@ -70,13 +70,14 @@ def parameters(workdir: Path) -> dict[str, bytes]:
     """Every array of the final checkpoint and of the kept ones, by path."""
     from orbax.checkpoint import v1 as ocp
 
+    from train.checkpoint import load_part
+
     folder = workdir / "checkpoints"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that it was saved from these very devices
-        trees = {
-            str(path.relative_to(folder)): ocp.load(path)
-            for path in (folder / "final", *folder.glob("kept/*/*"))
-        }
+        trees = {"final": ocp.load(folder / "final")}
+    for path in folder.glob("kept/*/*"):
+        trees[str(path.relative_to(folder))] = load_part(path, ())
     found: dict[str, bytes] = {}
 
     def walk(path: str, node: Any) -> None:

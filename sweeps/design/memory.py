@@ -81,7 +81,7 @@ def require_disk(config: ConfigDict, workdir: Path, need: float) -> None:
     if free >= need + SPARE_BYTES:
         return
     values = dict(flat_items(config))
-    kept = (KEEPING,) if values[KEEPING] else ()
+    kept = (KEEPING,) if values.get(KEEPING) else ()
     settings = (*MEMBERS, *NETWORK, *kept)
     most = math.floor(values[MEMBERS[0]] * max(free - SPARE_BYTES, 0) / need)
     raise BadInput(

@@ -67,6 +67,9 @@ def hold(workdir: Path) -> Iterator[None]:
 
 def _check_ours(workdir: Path) -> None:
     names = {path.name for path in workdir.iterdir() if not is_temporary(path)}
+    journal = workdir / JOURNAL  # a launch may die between making it and its manifest
+    if journal.is_dir() and not any(journal.iterdir()):
+        names.discard(JOURNAL)
     if names - {LOCK} and MANIFEST not in names:
         raise BadInput(
             f"workdir={workdir}: is not empty and holds no sweep; choose another "

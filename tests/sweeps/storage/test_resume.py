@@ -28,6 +28,7 @@ from sweeps.runtime.stop_signal import Stopped, StopSignal
 from sweeps.saved.checkpoints import kept_params
 from sweeps.storage.journal import Journal
 from sweeps.storage.manifest import fingerprint
+from sweeps.storage.workdir import hold
 from tests.sweeps.storage.damage import flip
 
 pytestmark = pytest.mark.usefixtures("undrawn")
@@ -226,3 +227,14 @@ def test_keeping_nothing_leaves_a_sweep_what_it_was_before_it_could(
     off = fingerprint(config, task)
     del config.train.keep_every
     assert fingerprint(config, task) == off != kept
+
+
+def test_a_launch_that_died_before_its_manifest_is_in_nobodys_way(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "checkpoints").mkdir()
+    with hold(tmp_path):
+        pass
+    (tmp_path / "checkpoints/wave-0000").mkdir()
+    with pytest.raises(BadInput, match="holds no sweep"), hold(tmp_path):
+        pass
