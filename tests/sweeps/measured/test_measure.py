@@ -34,11 +34,6 @@ def masses(weights: np.ndarray) -> np.ndarray:
     return np.stack(seen, -1)
 
 
-def hub_mass(weights: np.ndarray) -> np.ndarray:
-    """The largest of `masses`."""
-    return masses(weights).max(-1)
-
-
 def losses(logits: np.ndarray, tokens: np.ndarray) -> np.ndarray:
     """Mean loss ``[B]`` of the prediction of every next token."""
     chosen = np.take_along_axis(
@@ -132,7 +127,7 @@ def test_the_brake_multiplies_the_published_weights(
                 **first | {"token.brake": pytest.approx(brake)},
             )
             braked = product / product.sum(-1, keepdims=True)
-            np.testing.assert_allclose(found, hub_mass(braked), rtol=1e-4)
+            np.testing.assert_allclose(found, masses(braked).max(-1), rtol=1e-4)
 
 
 def test_windows_stand_where_a_sweep_has_seeds(table: list[dict[str, Any]]) -> None:

