@@ -44,7 +44,9 @@ def forest(drawn: Drawn, scale: KnobScale) -> Plot:
     )  # fmt: skip
     plot["layout"]["yaxis"].pop("title")
     height = 80 + 24 * len(places) + 26 * len(notes)
-    plot["layout"] |= {"height": height, "annotations": notes}
+    # The taller a plot is, the further plotly sets the title below its axis.
+    margin = {"l": 52, "r": 14, "t": 10, "b": 44 + height // 25}
+    plot["layout"] |= {"height": height, "margin": margin, "annotations": notes}
     return plot
 
 

@@ -81,7 +81,7 @@
       made.xaxis.constrain = "domain";
     }
     if (knob) {
-      made.xaxis = { ...made.xaxis, title: { text: axis.name }, zeroline: false, tickangle: 0 };
+      made.xaxis = { ...made.xaxis, title: { text: axis.name, standoff: 8 }, zeroline: false, tickangle: 0 };
       if (isLog()) {
         Object.assign(made.xaxis, { tickvals: axis.ticks, ticktext: axis.texts, range: axis.range });
         if (axis.gap !== null) {
