@@ -188,7 +188,8 @@ def prepare(request: Request) -> Prepared:
     if is_first():
         placed = dataclasses.asdict(placement)
         write_manifest(workdir, config, mark, complete=False, placement=placed)
-    tracker = open_tracker(config, request.experiment, workdir, mark, is_first(), tell)
+    told = config, router_name(config), request.experiment, workdir, mark
+    tracker = open_tracker(*told, is_first(), tell)
     with console.status("compiling"):
         compiled = compile_sweep(request.experiment, placement)
         cost = estimate_cost(compiled)

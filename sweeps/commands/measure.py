@@ -18,6 +18,7 @@ from typing import Any
 from absl import flags
 from rich.console import Console
 
+from sweeps.design.experiment import TRACKING_MODES
 from sweeps.errors import BadInput
 from sweeps.measured.asked import Asked, open_asked
 from sweeps.measured.story import measure
@@ -77,6 +78,14 @@ def define_flags(values: flags.FlagValues) -> None:
         "Branch, tag or commit of a model on the Hugging Face hub.",
         flag_values=values,
     )
+    flags.DEFINE_enum(
+        "wandb",
+        "auto",
+        TRACKING_MODES,
+        "Weights & Biases: online, offline into the work directory, disabled, or auto, "
+        "which is online with an API key.",
+        flag_values=values,
+    )
     flags.DEFINE_integer(
         "seed", 0, "Seed of shuffles and untrained weights.", flag_values=values
     )
@@ -107,7 +116,7 @@ def command(values: flags.FlagValues, *models: str) -> int:
     opened = [open_asked(Asked(model=model, **given)) for model in models]
     for one, workdir in zip(opened, workdirs, strict=True):
         try:
-            measure(one, workdir, Console())
+            measure(one, workdir, Console(), values.wandb)
         except Stopped:
             print(
                 f"onset measure: stopped; {continues(workdir, 'pass')}", file=sys.stderr

@@ -37,6 +37,7 @@ class Measurement:
       fixed: Value of every knob that is not swept, named by slot.
       steps: Step at which the published network stands.
       diagnosed: Number of sequences of a member, which is one window.
+      most_members: Number of windows with a tracked run each: they are one table.
     """
 
     grid: Grid
@@ -45,6 +46,7 @@ class Measurement:
     fixed: dict[str, float]
     steps: int = PUBLISHED
     diagnosed: int = 1
+    most_members: int = 0
 
 
 def window_grid(knob: str, values: tuple[float, ...], windows: int, texts: int) -> Grid:

@@ -32,8 +32,9 @@ from sweeps.runtime.interrupts import INTERRUPTS
 from sweeps.runtime.numerics import fixed_numerics
 from sweeps.runtime.stop_signal import StopSignal
 from sweeps.storage import files
-from sweeps.storage.manifest import fingerprint, write_manifest
+from sweeps.storage.manifest import amend_manifest, fingerprint, write_manifest
 from sweeps.storage.workdir import claim, continues, hold, read_summary
+from sweeps.tracking.opening import open_tracker
 from train.published import FROZEN_AT, freezes
 
 WINDOW = "window"
@@ -42,7 +43,9 @@ SWEPT = ("onset", "parts", "map_layers")
 """Figures of a sweep that say something where nothing is trained."""
 
 
-def measure(opened: Opened, workdir: Path, console: Console) -> dict[str, Any]:
+def measure(
+    opened: Opened, workdir: Path, console: Console, tracking: str
+) -> dict[str, Any]:
     """Measures one published model, or what is left of it.
 
     Args:
@@ -50,6 +53,7 @@ def measure(opened: Opened, workdir: Path, console: Console) -> dict[str, Any]:
       workdir: Directory that is claimed for this measurement; a complete one is only
         shown again.
       console: Where progress and findings are printed.
+      tracking: Mode of Weights & Biases, as in ``wandb.mode`` of a sweep.
 
     Returns:
       The content of ``onset.json``.
@@ -64,7 +68,8 @@ def measure(opened: Opened, workdir: Path, console: Console) -> dict[str, Any]:
     with numerics, contextlib.ExitStack() as held:
         config = ConfigDict(
             dataclasses.asdict(asked)
-            | {"router": {"name": model.family}, "wandb": {}, "content": _digest(model)}
+            | {"router": {"name": model.family}, "content": _digest(model)}
+            | {"wandb": {"mode": tracking, "project": "", "entity": ""}}
         )
         # A model and texts are what is in them, wherever they are.
         own = config.copy_and_resolve_references()
@@ -84,9 +89,6 @@ def measure(opened: Opened, workdir: Path, console: Console) -> dict[str, Any]:
         fixed = {name: knob.neutral for name, knob in model.router.knobs.items()}
         name = asked.knob.removeprefix(f"{SLOT}.")
         rows, absent = make_rows(model, fixed, name, values, neutral)
-        started = time.monotonic()
-        found = _run(opened, workdir, console, rows, mark)
-        seconds = time.monotonic() - started
         kind = model.geometry(asked.length).kind
         measurement = Measurement(
             grid=window_grid(asked.knob, values, asked.windows, windows.texts),
@@ -94,6 +96,14 @@ def measure(opened: Opened, workdir: Path, console: Console) -> dict[str, Any]:
             criterion=make_criterion(kind, None, 0.99, 0.02),
             fixed={f"{SLOT}.{k}": v for k, v in fixed.items() if k != name},
         )
+        tell = functools.partial(warn, console)
+        tracker = open_tracker(
+            config, model.family, measurement, workdir, mark, True, tell
+        )
+        tracker.begin(measurement.grid)
+        started = time.monotonic()
+        found = _run(opened, workdir, console, rows, mark)
+        seconds = time.monotonic() - started
         results = make_results(measurement, rows, absent, found)
         summary = summarize_sweep(results, model.family, WINDOW)
         if any(freezes(model, dict(row.knobs)) for row in rows):
@@ -103,6 +113,10 @@ def measure(opened: Opened, workdir: Path, console: Console) -> dict[str, Any]:
         draw = functools.partial(_draw, console, workdir, summary, results, at)
         attempt(console, "drawing the figures", draw)
         attempt(console, "writing the report", lambda: write_own_report(workdir))
+        amend_manifest(workdir, wandb=tracker.ids())
+        tracker.finish(
+            results, summary, sorted((workdir / files.FIGURES).glob("*.png"))
+        )
         files.remove(workdir / files.JOURNAL)
     _tell(console, table, summary, at)
     return summary

@@ -13,7 +13,6 @@ from typing import Any, TypeVar, cast
 
 import numpy as np
 
-from sweeps.design.experiment import Experiment
 from sweeps.design.grid import Grid
 from sweeps.errors import BadInput
 from sweeps.findings.results import Results
@@ -21,7 +20,7 @@ from sweeps.inference.snapshot import Snapshot
 from sweeps.storage import files
 from sweeps.storage.manifest import amend_manifest
 from sweeps.tracking.process import Failed, Future, WriterProcess
-from sweeps.tracking.protocol import NoTracker, Plan
+from sweeps.tracking.protocol import NoTracker, Plan, Tracked
 from sweeps.tracking.rows import (
     closing_content,
     member_configs,
@@ -65,7 +64,7 @@ class Mirror:
     def __init__(
         self,
         plan: Plan,
-        experiment: Experiment,
+        experiment: Tracked,
         workdir: Path,
         warn: Callable[[str], None],
     ) -> None:

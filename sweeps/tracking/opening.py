@@ -9,9 +9,14 @@ from pathlib import Path
 
 from ml_collections import ConfigDict
 
-from sweeps.design.experiment import Experiment, router_name
 from sweeps.tracking.mirror import Mirror, reason
-from sweeps.tracking.protocol import MOST_MEMBER_RUNS, NoTracker, Plan, Tracker
+from sweeps.tracking.protocol import (
+    MOST_MEMBER_RUNS,
+    NoTracker,
+    Plan,
+    Tracked,
+    Tracker,
+)
 from sweeps.tracking.rows import plain_name
 
 PROJECT = "onset"
@@ -22,7 +27,8 @@ RUN_BYTES, SWEEP_BYTES = 100_000, 20_000_000
 
 def open_tracker(
     config: ConfigDict,
-    experiment: Experiment,
+    router: str,
+    experiment: Tracked,
     workdir: Path,
     fingerprint: str,
     first: bool,
@@ -32,7 +38,8 @@ def open_tracker(
 
     Args:
       config: The whole config; ``wandb`` is read, and all of it is logged.
-      experiment: The sweep.
+      router: Name of the router whose knob is swept.
+      experiment: The sweep, or the measurement.
       workdir: Work directory; runs are written to ``workdir/wandb``, or below
         $WANDB_DIR.
       fingerprint: Fingerprint of the sweep; run ids contain it and a hash of the
@@ -41,7 +48,7 @@ def open_tracker(
       warn: Called with one line if opening or using the tracker fails, and where
         members are not logged one by one.
     """
-    plan = make_plan(config, experiment, workdir, fingerprint)
+    plan = make_plan(config, router, experiment, workdir, fingerprint)
     if not first or plan.mode == "disabled":
         return NoTracker()
     try:
@@ -63,7 +70,11 @@ def open_tracker(
 
 
 def make_plan(
-    config: ConfigDict, experiment: Experiment, workdir: Path, fingerprint: str
+    config: ConfigDict,
+    router: str,
+    experiment: Tracked,
+    workdir: Path,
+    fingerprint: str,
 ) -> Plan:
     """How the sweep is tracked; $WANDB_... count where the config is silent."""
     tracking, given = config.wandb, os.environ.get
@@ -77,8 +88,8 @@ def make_plan(
         project=tracking.project or given("WANDB_PROJECT") or PROJECT,
         entity=tracking.entity or given("WANDB_ENTITY") or None,
         directory=str(Path(given("WANDB_DIR") or workdir).expanduser().absolute()),
-        group=f"{router_name(config)}-{fingerprint[:8]}-{place}",
-        router=router_name(config),
+        group=f"{router}-{fingerprint[:8]}-{place}",
+        router=router,
         knob=plain_name(experiment.grid.axis.knob),
         config=config.to_dict(),
         members=experiment.most_members,

@@ -23,6 +23,25 @@ Each run costs 40 ms of one core (docs/wandb.md) and four file descriptors.
 """
 
 
+class Tracked(Protocol):
+    """What is tracked: a sweep, or the measurement of a published model."""
+
+    @property
+    def grid(self) -> "Grid":
+        """Its members."""
+        ...
+
+    @property
+    def fixed(self) -> dict[str, float]:
+        """Value of every knob that is not swept, named by slot."""
+        ...
+
+    @property
+    def most_members(self) -> int:
+        """Largest number of members that may have a run each."""
+        ...
+
+
 class Tracker(Protocol):
     """Where a sweep reports to while it runs."""
 

@@ -46,7 +46,7 @@ def run(model: Path, text: str, workdir: Path, *more: str) -> int:
     """Runs the README's command on two windows of 12 tokens, one of each text."""
     command, _, *flags = shlex.split(MEASURE)[1:]
     small = ("--length=12", "--windows=2", f"--text={text}", f"--workdir={workdir}")
-    return main([command, str(model), *flags, *small, *more])
+    return main([command, str(model), *flags, *small, "--wandb=disabled", *more])
 
 
 SWEEP = ("--num=2", "--low=0.1")
@@ -242,26 +242,6 @@ def test_another_measurement_in_the_same_directory_is_refused(
     assert run(model, text, kept, *SWEEP) == 2
     assert "holds another sweep" in capsys.readouterr().err
     assert before == {name: (workdir / name).read_bytes() for name in RESULTS}
-
-
-def test_an_encoder_has_no_loss(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    model = copy_model("bert", tmp_path)
-    text = write_texts(expected("bert")["tokens"], tmp_path)
-    assert run(model, text, tmp_path / "work") == 0
-    told = capsys.readouterr()
-    assert "drawing the figures" not in told.out + told.err
-    assert (tmp_path / "work" / "figures" / "layers.png").stat().st_size > 10_000
-    (point,) = json.loads((tmp_path / "work" / "onset.json").read_text())["curve"]
-    for name in ("loss", "accuracy", "untrained_loss"):
-        assert set(point[name].values()) == {None}
-    rows = pq.read_table(tmp_path / "work" / "metrics.parquet").to_pylist()
-    assert np.isnan(pick(rows, "loss/held_out")).all()
-    attention = expected("bert")["attention"]  # [L, B, H, T, T], no order of nodes
-    most = attention.astype(float).mean(-2).max(-1)
-    found = pick(rows, "concentration/excess", null="", step=1, layer=1, head=2)
-    np.testing.assert_allclose(found, 12 * most[1, :, 2], rtol=1e-4)
 
 
 @pytest.mark.parametrize("name", ["mamba", "rwkv"])

@@ -34,9 +34,9 @@ def file_of(package: str, name: str) -> Path:
 def measure(*arguments: object, path: str = "") -> None:
     """Runs the command as a user does: compiled for speed, not for tests."""
     own = {k: v for k, v in os.environ.items() if k != "XLA_FLAGS"}
-    command = [sys.executable, "-m", "sweeps.main", "measure", *map(str, arguments)]
+    command = [sys.executable, "-m", "sweeps.main", "measure", "--wandb=disabled"]
     done = subprocess.run(
-        [*command, *WINDOWS],
+        [*command, *map(str, arguments), *WINDOWS],
         env=own | {"PYTHONPATH": path},
         cwd=ROOT,
         capture_output=True,

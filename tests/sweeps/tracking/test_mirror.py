@@ -77,17 +77,17 @@ def test_the_environment_counts_where_the_config_is_silent(
     experiment = build_experiment(config)
     for name in ("MODE", "PROJECT", "ENTITY", "DIR", "SWEEP_ID"):
         monkeypatch.delenv(f"WANDB_{name}", raising=False)
-    plan = make_plan(config, experiment, tmp_path, "f" * 64)
+    plan = make_plan(config, "attention", experiment, tmp_path, "f" * 64)
     assert (plan.project, plan.entity, plan.mode) == ("onset", None, "auto")
     assert plan.directory == str(tmp_path)
     monkeypatch.setenv("WANDB_PROJECT", "theirs")
     monkeypatch.setenv("WANDB_ENTITY", "team")
     monkeypatch.setenv("WANDB_DIR", str(tmp_path / "elsewhere"))
-    plan = make_plan(config, experiment, tmp_path, "f" * 64)
+    plan = make_plan(config, "attention", experiment, tmp_path, "f" * 64)
     assert (plan.project, plan.entity) == ("theirs", "team")
     assert plan.directory == str(tmp_path / "elsewhere")
     config.wandb.project, config.wandb.entity = "ours", "us"
-    plan = make_plan(config, experiment, tmp_path, "f" * 64)
+    plan = make_plan(config, "attention", experiment, tmp_path, "f" * 64)
     assert (plan.project, plan.entity) == ("ours", "us")
 
 
@@ -114,7 +114,7 @@ def test_members_beyond_a_limit_are_one_table_and_that_is_said(
     experiment = build_experiment(config)
     warnings: list[str] = []
     plan = opening.open_tracker(
-        config, experiment, tmp_path, "f" * 64, True, warnings.append
+        config, "attention", experiment, tmp_path, "f" * 64, True, warnings.append
     )
     if said:
         assert said in warnings[0] and "one table" in warnings[0]
@@ -130,7 +130,7 @@ def test_too_little_room_is_said_before_anything_is_written(
     warnings: list[str] = []
     experiment = build_experiment(config)
     tracker = opening.open_tracker(
-        config, experiment, tmp_path, "f" * 64, True, warnings.append
+        config, "attention", experiment, tmp_path, "f" * 64, True, warnings.append
     )
     assert tracker.ids() == {"mode": "disabled"}
     (line,) = warnings
