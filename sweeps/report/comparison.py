@@ -12,7 +12,9 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.colors import to_hex
 
+from sweeps.colors import LINES, MARKERS, Look, looks
 from sweeps.findings.comparison import (
     Record,
     caveats,
@@ -25,6 +27,11 @@ from sweeps.report.figures import STYLE
 from sweeps.report.knob_axis import KnobScale
 from sweeps.report.parts import PART_NAMES, format_interval, format_onset
 
+LINE_STYLES: dict[str, Any] = dict(
+    zip(LINES, ("-", "--", ":", "-.", "--", "-."), strict=True)
+)
+POINTS = dict(zip(MARKERS, ("o", "s", "D", "^", "P", "*"), strict=True))
+"""Matplotlib's words for lines and markers; long dashes are dashes."""
 OTHER_PARTS = [part for part in PART_NAMES if part != "concentration"]
 
 
@@ -142,12 +149,16 @@ def draw(records: Sequence[Record], path: Path) -> None:
     """
     every = sorted({float(value) for record in records for value in record.values})
     scale = KnobScale(np.asarray(every))
-    colors = plt.get_cmap("viridis")(np.linspace(0, 0.85, len(records)))
+    routers = [record.summary["router"] for record in records]
+    every_look = looks(routers)
+    if len(set(routers)) == 1:  # what differs is a setting, as a length, in its order
+        shades = plt.get_cmap("viridis")(np.linspace(0, 0.85, len(records)))
+        every_look = [Look(to_hex(one), "solid", "circle") for one in shades]
     with plt.rc_context(STYLE):
         figure, axes = plt.subplots(figsize=(5.6, 3.2))
         scale.dress(axes, records[0].summary["knob"])
-        for record, color in zip(records, colors, strict=True):
-            _curve(axes, record, scale, color)
+        for record, look in zip(records, every_look, strict=True):
+            _curve(axes, record, scale, look)
         axes.set_ylabel("fraction collapsed")
         axes.set_ylim(-0.03, 1.03)
         axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
@@ -155,7 +166,7 @@ def draw(records: Sequence[Record], path: Path) -> None:
         plt.close(figure)
 
 
-def _curve(axes: Axes, record: Record, scale: KnobScale, color: Any) -> None:
+def _curve(axes: Axes, record: Record, scale: KnobScale, look: Look) -> None:
     """Draws the points of one sweep, joined by lines except at the value 0."""
     curve = record.summary["curve"]
     x = scale([point["value"] for point in curve])
@@ -165,11 +176,13 @@ def _curve(axes: Axes, record: Record, scale: KnobScale, color: Any) -> None:
     low = [point["fraction"]["low"] for point in curve]
     high = [point["fraction"]["high"] for point in curve]
     joined = slice(int(curve[0]["value"] == 0), None)
-    axes.plot(x, fraction, "o", color=color, ms=3)
+    color, line, marker = look.color, LINE_STYLES[look.line], POINTS[look.marker]
+    axes.plot(x, fraction, marker, color=color, ms=3)
     name = record.name.replace("$", r"\$")  # which would start a formula
     # Matplotlib leaves names with a leading underscore out of the legend.
     name = f" {name}" if name.startswith("_") else name
-    axes.plot(x[joined], fraction[joined], color=color, lw=1.2, label=name)
+    axes.plot(x[joined], fraction[joined], line, color=color, lw=1.2)
+    axes.plot([], [], line, marker=marker, color=color, ms=3, lw=1.2, label=name)
     axes.fill_between(
         x[joined], low[joined], high[joined], color=color, alpha=0.12, lw=0
     )
