@@ -144,7 +144,7 @@ def test_each_of_several_models_has_a_folder(
     measured = []
     monkeypatch.setattr(command, "open_asked", lambda asked: asked)
     monkeypatch.setattr(
-        command, "measure", lambda one, workdir, _: measured.append((one, workdir))
+        command, "measure", lambda one, workdir, *_: measured.append((one, workdir))
     )
     names = ("a/Qwen3-0.6B/", "b/model.Q4_1.gguf", "EleutherAI/pythia-160m")
     assert main(["measure", *names, f"--workdir={tmp_path}", "--windows=4"]) == 0
