@@ -52,7 +52,9 @@ def curves(
     ]
     found["onsets"] = "Where each part sets in", forest(drawn, scale)
     for part, name in PART_NAMES.items():
-        defined = [one for one in drawn if part in one[1].summary["parts"]]  # type: ignore[index]
+        defined = [
+            one for one in drawn if (own := one[1].summary) and part in own["parts"]
+        ]
         if not defined:
             continue
         found[part] = (

@@ -17,7 +17,7 @@ from sweeps.page.plots import (
     shades,
 )
 from sweeps.page.reading import Entry
-from sweeps.report.parts import PART_NAMES
+from sweeps.report.parts import PART_NAMES, shares_of
 from sweeps.storage.shape import SEED
 
 Titled = tuple[str, Plot]
@@ -47,7 +47,7 @@ def training(entry: Entry) -> dict[str, Titled]:
             f"{name}: share of {entry.unit}s free of it",
             _survival(summary, part, steps),
         )
-        shares = _shares(summary, part, "training", "collapsed")
+        shares = shares_of(summary, part, "training", "collapsed")
         plot = _map(summary, part, shares, [str(step) for step in steps])
         plot["layout"]["xaxis"]["title"] = {"text": "training step (measured)"}
         maps[f"steps_{part}"] = f"{name} at each step", plot
@@ -56,7 +56,7 @@ def training(entry: Entry) -> dict[str, Titled]:
 
 def _survival(summary: dict[str, Any], part: str, steps: list[int]) -> Plot:
     """The share of members that have not shown a part so far, by value."""
-    free = 1 - _shares(summary, part, "training", "ever")
+    free = 1 - shares_of(summary, part, "training", "ever")
     traces: list[Trace] = [
         {
             "type": "scatter",
@@ -122,22 +122,12 @@ def depth(entry: Entry) -> dict[str, Titled]:
         course = summary["curve"][0]["parts"].get(part)
         if not course or not course["depth"]:
             continue
-        shares = _shares(summary, part, "depth", "collapsed")
+        shares = shares_of(summary, part, "depth", "collapsed")
         layers = [str(layer) for layer in range(shares.shape[1])]
         plot = _map(summary, part, shares, layers)
         plot["layout"]["xaxis"]["title"] = {"text": "layer, from the input"}
         found[f"layers_{part}"] = f"{name.capitalize()} in each layer", plot
     return found
-
-
-def _shares(summary: dict[str, Any], part: str, block: str, key: str) -> np.ndarray:
-    """Shares of the finished members ``[values, columns]``; NaN if none finished."""
-    rows = []
-    for point in summary["curve"]:
-        alive = point["members"] - point["diverged"]
-        counts = np.asarray(point["parts"][part][block][key], float)
-        rows.append(counts / alive if alive else np.full_like(counts, np.nan))
-    return np.asarray(rows)
 
 
 def _map(

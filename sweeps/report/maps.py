@@ -16,19 +16,9 @@ from sweeps.report.knob_axis import (
     legend_above,
     number,
 )
-from sweeps.report.parts import PART_NAMES
+from sweeps.report.parts import PART_NAMES, shares_of
 
 SHADES = "OrRd"
-
-
-def _shares(summary: dict[str, Any], part: str, block: str, key: str) -> np.ndarray:
-    """Shares of the finished members ``[values, columns]``; NaN if none finished."""
-    rows = []
-    for point in summary["curve"]:
-        alive = point["members"] - point["diverged"]
-        counts = np.asarray(point["parts"][part][block][key], float)
-        rows.append(counts / alive if alive else np.full_like(counts, np.nan))
-    return np.asarray(rows)
 
 
 def _why_not(summary: dict[str, Any], part: str, block: str) -> str | None:
@@ -70,13 +60,15 @@ def map_steps(summary: dict[str, Any]) -> Figure:
         if _why_not(summary, part, "training"):
             continue
         steps = np.asarray(summary["curve"][0]["parts"][part]["training"]["step"])
-        free = 1 - _shares(summary, part, "training", "ever")
+        free = 1 - shares_of(summary, part, "training", "ever")
         for value, share, color in zip(values, free, colors, strict=True):
             top.step(steps, share, where="post", color=color, lw=1.3,
                      label=f"{value:.4g}")  # fmt: skip
         top.set_ylim(-0.03, 1.03)
         top.set_xlabel("training step")
-        image = _draw(bottom, _shares(summary, part, "training", "collapsed"), summary)
+        image = _draw(
+            bottom, shares_of(summary, part, "training", "collapsed"), summary
+        )
         shown = np.unique(np.linspace(0, len(steps) - 1, 5).round().astype(int))
         bottom.set_xticks(shown, [str(step) for step in steps[shown]])
         bottom.set_xlabel("training step (measured)")
@@ -109,7 +101,7 @@ def map_layers(summary: dict[str, Any]) -> Figure:
         for axes, part in zip(row, PART_NAMES, strict=True):
             if _why_not(summary, part, "depth"):
                 continue
-            image = _draw(axes, _shares(summary, part, "depth", key), summary)
+            image = _draw(axes, shares_of(summary, part, "depth", key), summary)
             axes.set_xticks(range(summary["layers"]))
             axes.set_xlabel(f"{title}, from the input")
             _mark_onset(axes, summary, part)

@@ -3,6 +3,8 @@
 import math
 from typing import Any
 
+import numpy as np
+
 from routers.signature.concentration import SINK_THRESHOLD
 from sweeps.inference.agreement import TOLERANCE
 from sweeps.inference.criterion import NULLS, UNTRAINED
@@ -228,3 +230,13 @@ def _steps_left(left: float | None, steps: int) -> str:
     if left is None or left > 10 * steps:
         return ""
     return f" (at this rate at its threshold after about {left:.2g} more steps)"
+
+
+def shares_of(summary: dict[str, Any], part: str, block: str, key: str) -> np.ndarray:
+    """Shares of the finished members ``[values, columns]``; NaN if none finished."""
+    rows = []
+    for point in summary["curve"]:
+        alive = point["members"] - point["diverged"]
+        counts = np.asarray(point["parts"][part][block][key], float)
+        rows.append(counts / alive if alive else np.full_like(counts, np.nan))
+    return np.asarray(rows)

@@ -98,7 +98,7 @@ class Runs:
         _allow_descriptors(plan.descriptors)
         self._curve = self._open(CURVE, CURVE, plan.config)
         with contextlib.suppress(AttributeError):  # W&B keeps its process to itself
-            CORE.append(wandb.setup()._connection._proc._process)  # type: ignore
+            CORE.append(wandb.setup()._connection._proc._process)  # type: ignore[union-attr]
         self._curve.run.define_metric(plan.knob)
         self._curve.run.define_metric("onset/*", step_metric=plan.knob)
         # The agent's trial is the curve run alone; W&B would give its id to all others.

@@ -6,6 +6,7 @@ the onset curves of all sweeps, and members are stepped by their optimiser steps
 """
 
 import dataclasses
+import importlib
 import math
 import os
 from collections.abc import Sequence
@@ -103,7 +104,7 @@ def require_workspaces() -> None:
       BadInput: it is not; the message says how to install it.
     """
     try:
-        import wandb_workspaces.workspaces  # noqa: F401
+        importlib.import_module("wandb_workspaces.workspaces")
     except ImportError as error:
         raise BadInput(
             f"needs the package wandb-workspaces ({error}); install it with "
